@@ -1,0 +1,1 @@
+"""LiveKit webhooks that are never lost."""

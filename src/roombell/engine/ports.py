@@ -1,0 +1,140 @@
+"""What the engine needs of the world: a store, a transport, a clock.
+
+Each port is owned here, by its user. Whatever implements one passes its contract suite in ``roombell.testing``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Mapping
+from collections.abc import Sequence as Seq
+from typing import Protocol
+
+import msgspec
+
+from roombell.engine.model import (
+    Acquired,
+    Batch,
+    BatchResult,
+    Delivery,
+    EndpointId,
+    EndpointState,
+    EndpointStatus,
+    Generation,
+    LaneId,
+    Outcome,
+    Pruned,
+    Reaped,
+    Sequence,
+)
+
+
+class Clock(Protocol):
+    """Wall time for what is written down, monotonic time for what is measured."""
+
+    def now_ms(self) -> int:
+        """UTC milliseconds since the epoch."""
+
+    def monotonic(self) -> float:
+        """Seconds that never go back."""
+
+    async def sleep(self, seconds: float) -> None:
+        """Returns when ``seconds`` have passed on this clock."""
+
+
+class Store(Protocol):
+    """Durable events, deliveries, lanes, attempts.
+
+    Every method is one transaction. Errors are ``StoreError`` and its children, nothing else; after one, nothing
+    of that call was written, except ``StoreUnavailable``, after which the caller cannot know. Methods may be
+    called concurrently; the store runs them one after another.
+
+    A lane's lease is (owner, expiry, generation). Leasing a lane raises its generation. Writes for a lane carry
+    the generation and do nothing when it is no longer the lane's own.
+    """
+
+    @property
+    def store_id(self) -> str:
+        """Eight hexadecimal digits, drawn when the store was made; with a lane's id it names the lane for ever."""
+
+    async def open(self) -> None:
+        """Opens or makes the store, and moves an older one up. Ends all leases that the previous owner left.
+
+        :raises StoreLocked: another process has it open.
+        :raises StoreError: it cannot be opened; the message names the file and the mend.
+        """
+
+    async def close(self) -> None:
+        """Ends what is under way and closes. Calling it twice is fine."""
+
+    async def commit(self, batch: Batch) -> BatchResult:
+        """The hot path: accepts, settles, releases and renewals of many callers in one transaction."""
+
+    async def acquire(
+        self,
+        owner: str,
+        endpoint_id: EndpointId,
+        *,
+        lanes_max: int,
+        heads_max: int,
+        body_bytes_max: int,
+        now_ms: int,
+        expires_at_ms: int,
+    ) -> Acquired:
+        """Leases up to ``lanes_max`` lanes of an active endpoint that are due and free, longest due first.
+
+        Each comes with at least one head, and with up to ``heads_max`` while all bodies together stay within
+        ``body_bytes_max``. Lanes whose lease has expired count as free. Blocked lanes are never acquired.
+        """
+
+    async def page(
+        self, lane_id: LaneId, generation: Generation, *, after: Sequence, heads_max: int, body_bytes_max: int
+    ) -> tuple[Delivery, ...] | None:
+        """More pending deliveries of a leased lane, oldest first, with a sequence above ``after``; at least one
+        if there is one. None if the lease was lost.
+        """
+
+    async def register(self, names: Seq[str], *, now_ms: int) -> Mapping[str, EndpointStatus]:
+        """Makes ``names`` the endpoints there are: new ones are added, listed ones become active, and every other
+        one is ``removed``: its pending deliveries stay, unsent, until it is listed again or they grow too old.
+        """
+
+    async def set_endpoint_state(
+        self, endpoint_id: EndpointId, state: EndpointState, *, reason: str, now_ms: int
+    ) -> None:
+        """Writes down that an endpoint is disabled, or active again."""
+
+    async def endpoints(self) -> tuple[EndpointStatus, ...]:
+        """Every endpoint with its counts, removed ones that still owe something included. Costs an index scan."""
+
+    async def reap(self, *, now_ms: int, max_age_ms: Mapping[EndpointId, int], limit: int) -> Reaped:
+        """Ends expired leases, and the pending deliveries that are older than their endpoint's ``max_age_ms``:
+        ``dead`` with reason ``expired`` where the endpoint is listed in ``max_age_ms``; deliveries of removed
+        endpoints older than the default age under the id 0 are ``cancelled`` with reason ``endpoint removed``.
+        Lanes that are leased are left alone: their worker sees the age itself.
+        """
+
+    async def prune(self, *, before_ms: int, limit: int) -> Pruned:
+        """Forgets up to ``limit`` events accepted before ``before_ms`` whose deliveries are all settled, with their
+        deliveries and attempts, and lanes in which nothing is left.
+        """
+
+
+class AttemptRequest(msgspec.Struct, frozen=True, gc=False):
+    """One attempt to be made: everything a transport may tell the endpoint."""
+
+    endpoint_id: EndpointId
+    delivery: Delivery
+    attempt: int
+    """From 1."""
+    lane_name: str
+    """Names this incarnation of the lane for ever: the store's id and the lane's."""
+
+
+class Transport(Protocol):
+    """Makes attempts. Whatever happens, ``send`` returns an outcome: it never raises, save for cancellation."""
+
+    def send(self, request: AttemptRequest) -> Awaitable[Outcome]:
+        """One attempt within the endpoint's timeout."""
+
+    async def close(self) -> None:
+        """Closes all connections."""

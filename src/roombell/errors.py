@@ -1,0 +1,153 @@
+"""The whole error tree.
+
+Three branches say whose fault it is: the caller's (``UsageError``, ``ConfigError``), the peer's (``PeerError``: what
+came over the wire is wrong) or ours (``ServiceError``: the system cannot do its work now). Every error has a message
+that names the input and the mend, carries its data as attributes, and hints at an HTTP status.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class RoombellError(Exception):
+    """The root of every error that Roombell raises on purpose."""
+
+    status: ClassVar[int] = 500
+    """The HTTP status that tells this error best."""
+    code: ClassVar[str] = "internal"
+    """A stable word for metrics, logs and JSON answers."""
+
+
+# The caller's fault
+
+
+class UsageError(RoombellError):
+    """Roombell's Python API was called in a way that cannot work."""
+
+    status = 500
+    code = "usage"
+
+
+class ConfigError(RoombellError):
+    """A setting is missing or wrong.
+
+    :param message: what is wrong and what was expected.
+    :param source: the file or the environment variable.
+    :param line: the line in the file, from 1; 0 where there is none.
+    :param key: the setting's path, as ``endpoints[0].timeout``.
+    """
+
+    code = "config"
+
+    def __init__(self, message: str, *, source: str = "", line: int = 0, key: str = "") -> None:
+        self.message, self.source, self.line, self.key = message, source, line, key
+        where = f"{source}:{line}" if source and line else source
+        super().__init__(": ".join(part for part in (where, key, message) if part))
+
+
+# The peer's fault
+
+
+class PeerError(RoombellError):
+    """What came over the wire is wrong; nothing of it was taken."""
+
+    status = 400
+    code = "bad_request"
+
+
+class ReceiveError(PeerError):
+    """A webhook was refused. ``status`` is what to answer, the message says why and what to mend."""
+
+
+class EventError(ReceiveError):
+    """The body is not a LiveKit webhook event."""
+
+    status = 400
+    code = "not_an_event"
+
+
+class BodyTooLarge(ReceiveError):
+    """The body is over the limit; it was not read to its end."""
+
+    status = 413
+    code = "body_too_large"
+
+    def __init__(self, body_bytes_max: int) -> None:
+        self.body_bytes_max = body_bytes_max
+        super().__init__(f"The body is larger than the limit of {body_bytes_max} bytes.")
+
+
+class SignatureError(ReceiveError):
+    """The webhook is not signed by one of our keys; the children in ``roombell.signing`` say how."""
+
+    status = 401
+    code = "signature"
+
+
+# Ours
+
+
+class ServiceError(RoombellError):
+    """The system cannot do its work now."""
+
+    status = 503
+    code = "unavailable"
+
+
+class Overloaded(ServiceError):
+    """Load is beyond a bound; the event was not taken. Send it again after ``retry_after_s`` seconds."""
+
+    code = "overloaded"
+
+    def __init__(self, message: str, *, retry_after_s: int = 1) -> None:
+        self.retry_after_s = retry_after_s
+        super().__init__(message)
+
+
+class Stopped(ServiceError):
+    """The notifier is stopping or was never started."""
+
+    code = "stopped"
+
+
+class StoreError(ServiceError):
+    """The store refused the work; nothing of it was written."""
+
+    code = "store"
+
+
+class StoreUnavailable(StoreError):
+    """The store did not answer, so whether the work was written is unknown."""
+
+    code = "store_unavailable"
+
+
+class StoreFull(StoreError):
+    """There is no room left to write."""
+
+    code = "store_full"
+
+
+class StoreReadOnly(StoreError):
+    """The store's file or folder cannot be written."""
+
+    code = "store_read_only"
+
+
+class StoreCorrupt(StoreError):
+    """The store's file is damaged or is no Roombell store."""
+
+    code = "store_corrupt"
+
+
+class StoreTooNew(StoreError):
+    """The store was made by a newer version."""
+
+    code = "store_too_new"
+
+
+class StoreLocked(StoreError):
+    """Another process has the store open."""
+
+    code = "store_locked"
