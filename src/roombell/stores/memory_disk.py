@@ -1,0 +1,246 @@
+"""What a ``MemoryStore`` keeps: endpoints, lanes, deliveries and events as mutable rows.
+
+The hot path costs the same however long the backlog: a lane knows its head, an endpoint has its waiting lanes in a
+heap.
+"""
+
+from __future__ import annotations
+
+import heapq
+import secrets
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import msgspec
+
+from roombell.engine.model import (
+    NO_LEASE,
+    Accept,
+    AttemptRecord,
+    Delivery,
+    DeliveryState,
+    EndpointId,
+    EndpointState,
+    EndpointStatus,
+    Generation,
+    LaneId,
+    Sequence,
+)
+
+NO_SEQUENCE = Sequence(0)
+FIRST_SEQUENCE = Sequence(1)
+
+
+class StoredDelivery(msgspec.Struct, frozen=True):
+    """A delivery as it lies on the disk, for checks from outside."""
+
+    endpoint_id: EndpointId
+    ordering_key: str
+    lane_id: LaneId
+    sequence: Sequence
+    event_id: str
+    state: DeliveryState
+    reason: str
+    settled_at_ms: int | None
+    attempts: tuple[AttemptRecord, ...]
+
+
+@dataclass(slots=True)
+class DeliveryRow:
+    event: Accept
+    state: DeliveryState = DeliveryState.PENDING
+    reason: str = ""
+    settled_at_ms: int | None = None
+    attempts: list[AttemptRecord] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class LaneRow:
+    lane_id: LaneId
+    endpoint: EndpointRow
+    ordering_key: str
+    due_at_ms: int = 0
+    deliveries: dict[Sequence, DeliveryRow] = field(default_factory=dict)
+    last_sequence: Sequence = NO_SEQUENCE
+    head_sequence: Sequence = FIRST_SEQUENCE
+    """Nothing before it is pending."""
+    pending: int = 0
+    generation: Generation = NO_LEASE
+    owner: str | None = None
+    expires_at_ms: int = 0
+    blocked: bool = False
+
+    def holds(self, generation: Generation) -> bool:
+        return self.owner is not None and self.generation == generation
+
+    def is_free(self, now_ms: int) -> bool:
+        return self.pending > 0 and not self.blocked and (self.owner is None or self.expires_at_ms <= now_ms)
+
+    def add(self, event: Accept) -> Sequence:
+        self.last_sequence = Sequence(self.last_sequence + 1)
+        self.deliveries[self.last_sequence] = DeliveryRow(event)
+        self.pending += 1
+        self.endpoint.pending += 1
+        return self.last_sequence
+
+    def pending_from(self, sequence: Sequence) -> Iterator[Sequence]:
+        """The pending deliveries from ``sequence`` on, oldest first."""
+        for number in range(max(sequence, self.head_sequence), self.last_sequence + 1):
+            found = self.deliveries.get(Sequence(number))
+            if found is not None and found.state is DeliveryState.PENDING:
+                yield Sequence(number)
+
+    def head(self) -> Sequence:
+        assert self.pending > 0
+        self.head_sequence = next(self.pending_from(self.head_sequence))
+        return self.head_sequence
+
+    def head_accepted_at_ms(self) -> int:
+        return self.deliveries[self.head()].event.accepted_at_ms
+
+    def end(self, sequence: Sequence, state: DeliveryState, reason: str, settled_at_ms: int) -> None:
+        """Takes the head out of the line, for good."""
+        delivery = self.deliveries[sequence]
+        delivery.state, delivery.reason, delivery.settled_at_ms = state, reason, settled_at_ms
+        self.head_sequence = Sequence(sequence + 1)
+        self.pending -= 1
+        self.endpoint.pending -= 1
+        self.endpoint.dead += state is DeliveryState.DEAD
+
+    def view(self, sequence: Sequence) -> Delivery:
+        found = self.deliveries[sequence]
+        event = found.event
+        return Delivery(
+            lane_id=self.lane_id,
+            sequence=sequence,
+            event_id=event.event_id,
+            event_type=event.event_type,
+            accepted_at_ms=event.accepted_at_ms,
+            attempts=len(found.attempts),
+            body=event.body,
+        )
+
+
+@dataclass(slots=True)
+class EndpointRow:
+    endpoint_id: EndpointId
+    name: str
+    changed_at_ms: int
+    state: EndpointState = EndpointState.ACTIVE
+    reason: str = ""
+    pending: int = 0
+    dead: int = 0
+    owing: dict[LaneId, LaneRow] = field(default_factory=dict)
+    """The lanes with something pending."""
+    leased: dict[LaneId, LaneRow] = field(default_factory=dict)
+    waiting: list[tuple[int, LaneId]] = field(default_factory=list)
+    """A heap of (due, lane) with every free lane in it. Other entries are left in until they are met."""
+
+    def change(self, state: EndpointState, reason: str, now_ms: int) -> None:
+        if self.state is not state:
+            self.changed_at_ms = now_ms
+        self.state, self.reason = state, reason
+
+    def lease(self, lane: LaneRow, owner: str, expires_at_ms: int) -> None:
+        lane.owner, lane.expires_at_ms = owner, expires_at_ms
+        lane.generation = Generation(lane.generation + 1)
+        self.leased[lane.lane_id] = lane
+
+    def end_lease(self, lane: LaneRow) -> None:
+        lane.owner = None
+        self.leased.pop(lane.lane_id, None)
+        self.queue(lane)
+
+    def queue(self, lane: LaneRow) -> None:
+        """Puts the lane where its state says it belongs."""
+        if lane.pending:
+            self.owing[lane.lane_id] = lane
+        else:
+            self.owing.pop(lane.lane_id, None)
+        if lane.pending and lane.owner is None and not lane.blocked:
+            heapq.heappush(self.waiting, (lane.due_at_ms, lane.lane_id))
+
+    def next_free(self, now_ms: int) -> LaneRow | None:
+        """The free lane that is due first; it stays where it is."""
+        while self.waiting:
+            due_at_ms, lane_id = self.waiting[0]
+            lane = self.owing.get(lane_id)
+            if lane is not None and lane.is_free(now_ms) and lane.due_at_ms == due_at_ms:
+                return lane
+            heapq.heappop(self.waiting)
+        return None
+
+    def status(self) -> EndpointStatus:
+        return EndpointStatus(
+            endpoint_id=self.endpoint_id,
+            name=self.name,
+            state=self.state,
+            reason=self.reason,
+            changed_at_ms=self.changed_at_ms,
+            pending=self.pending,
+            dead=self.dead,
+            oldest_pending_at_ms=min((lane.head_accepted_at_ms() for lane in self.owing.values()), default=None),
+        )
+
+
+@dataclass(slots=True)
+class EventRow:
+    accepted_at_ms: int
+    deliveries: tuple[tuple[LaneId, Sequence], ...]
+
+
+class MemoryDisk:
+    """What outlives a ``MemoryStore``: everything that was committed.
+
+    :param store_id: eight hexadecimal digits; drawn when not given.
+    """
+
+    def __init__(self, store_id: str | None = None) -> None:
+        self.store_id = secrets.token_hex(4) if store_id is None else store_id
+        self.holder: object | None = None
+        """The store that has the disk open."""
+        self.endpoints: dict[EndpointId, EndpointRow] = {}
+        self.events: dict[str, EventRow] = {}
+        self.lanes: dict[LaneId, LaneRow] = {}
+        self.lanes_by_key: dict[tuple[EndpointId, str], LaneRow] = {}
+        self.lanes_made = 0
+
+    def crash(self) -> None:
+        """The process that had the disk open is dead: its store can do nothing any more, another may open it."""
+        self.holder = None
+
+    def add_endpoint(self, name: str, now_ms: int) -> EndpointRow:
+        endpoint_id = EndpointId(len(self.endpoints) + 1)
+        endpoint = EndpointRow(endpoint_id, name, now_ms)
+        self.endpoints[endpoint_id] = endpoint
+        return endpoint
+
+    def lane(self, endpoint: EndpointRow, ordering_key: str) -> LaneRow:
+        """The lane of that key, made if there is none."""
+        key = (endpoint.endpoint_id, ordering_key)
+        lane = self.lanes_by_key.get(key)
+        if lane is None:
+            self.lanes_made += 1
+            lane = LaneRow(LaneId(self.lanes_made), endpoint, ordering_key)
+            self.lanes[lane.lane_id] = self.lanes_by_key[key] = lane
+        return lane
+
+    def drop_lane(self, lane: LaneRow) -> None:
+        del self.lanes[lane.lane_id]
+        del self.lanes_by_key[lane.endpoint.endpoint_id, lane.ordering_key]
+
+    def deliveries(self) -> Iterator[StoredDelivery]:
+        """Every delivery on the disk, lane by lane in the order the lanes were made, in order in each lane."""
+        for lane in self.lanes.values():
+            for sequence, delivery in lane.deliveries.items():
+                yield StoredDelivery(
+                    endpoint_id=lane.endpoint.endpoint_id,
+                    ordering_key=lane.ordering_key,
+                    lane_id=lane.lane_id,
+                    sequence=sequence,
+                    event_id=delivery.event.event_id,
+                    state=delivery.state,
+                    reason=delivery.reason,
+                    settled_at_ms=delivery.settled_at_ms,
+                    attempts=tuple(delivery.attempts),
+                )
