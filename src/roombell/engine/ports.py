@@ -37,8 +37,8 @@ class Clock(Protocol):
     def monotonic(self) -> float:
         """Seconds that never go back."""
 
-    async def sleep(self, seconds: float) -> None:
-        """Returns when ``seconds`` have passed on this clock."""
+    def cpu_s(self) -> float:
+        """Seconds of processor time that this process has used."""
 
 
 class Store(Protocol):

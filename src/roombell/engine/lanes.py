@@ -1,0 +1,225 @@
+"""The lanes that this worker holds, and whose turn it is. Pure: no I/O, no clock.
+
+Memory is bounded here. An endpoint holds at most ``lanes_max`` lanes, a lane at most ``HEADS_MAX`` deliveries, and
+all of them together ``HeldLimits``; whatever is beyond waits in the store, without a lease or behind the heads.
+
+Turns go round the endpoints that have a lane ready, one attempt each, so that an endpoint with a million lanes
+waits as long for its next turn as one with a single lane.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from enum import Enum, auto
+from typing import Final
+
+import msgspec
+
+from roombell.engine.model import Delivery, EndpointId, Generation, LaneId
+from roombell.engine.router import EndpointPolicy
+
+HEADS_MAX: Final = 16
+"""Deliveries of one lane held in memory."""
+LANES_PER_SLOT: Final = 8
+"""Lanes an endpoint may hold for each attempt it may have in flight."""
+LANES_MIN: Final = 64
+
+
+class HeldLimits(msgspec.Struct, frozen=True):
+    """The bounds on what all lanes together hold in memory."""
+
+    deliveries_max: int = 20_000
+    body_bytes_max: int = 64 * 1024 * 1024
+    in_flight_max: int = 1024
+    """Attempts under way at once, over all endpoints: the bound on connections in use."""
+
+
+class LaneState(Enum):
+    """What a held lane is doing."""
+
+    READY = auto()
+    IN_FLIGHT = auto()
+    SETTLING = auto()
+    PAGING = auto()
+    DROPPED = auto()
+
+
+class Lane:
+    """A leased lane in memory: its heads, oldest first."""
+
+    __slots__ = ("expires_at_ms", "generation", "heads", "key", "lane_id", "last_sequence", "state", "turn")
+
+    def __init__(
+        self, lane_id: LaneId, generation: Generation, key: str, turn: EndpointTurn, expires_at_ms: int
+    ) -> None:
+        self.lane_id, self.generation, self.key, self.turn = lane_id, generation, key, turn
+        self.expires_at_ms = expires_at_ms
+        self.heads: list[Delivery] = []
+        self.last_sequence = 0
+        self.state = LaneState.SETTLING
+
+
+class EndpointTurn:
+    """One endpoint's share: how much it has in flight, and which of its lanes are ready."""
+
+    __slots__ = (
+        "active",
+        "in_flight",
+        "lanes",
+        "lanes_max",
+        "next_due_at_ms",
+        "policy",
+        "poll_at_ms",
+        "queued",
+        "ready",
+        "starved",
+    )
+
+    def __init__(self, policy: EndpointPolicy) -> None:
+        self.policy = policy
+        self.active = True
+        self.in_flight = 0
+        self.lanes = 0
+        self.lanes_max = max(LANES_MIN, policy.concurrency * LANES_PER_SLOT)
+        self.ready: deque[Lane] = deque()
+        self.queued = False
+        self.starved = 0
+        """Deliveries known to wait in the store, due and without a lease."""
+        self.poll_at_ms = 0
+        self.next_due_at_ms: int | None = 0
+
+    @property
+    def endpoint_id(self) -> EndpointId:
+        return self.policy.endpoint_id
+
+    @property
+    def room(self) -> int:
+        """How many more lanes it may hold."""
+        return max(0, self.lanes_max - self.lanes) if self.active else 0
+
+    def due_at(self, due_at_ms: int) -> bool:
+        """Remembers that one of its lanes in the store is due then. Whether that is sooner than all known."""
+        sooner = self.next_due_at_ms is None or due_at_ms < self.next_due_at_ms
+        if sooner:
+            self.next_due_at_ms = due_at_ms
+        return sooner
+
+    def reconfigure(self, policy: EndpointPolicy) -> None:
+        """Takes over new settings, and sends again if it had stopped."""
+        self.policy = policy
+        self.active = True
+        self.lanes_max = max(LANES_MIN, policy.concurrency * LANES_PER_SLOT)
+
+
+class HeldLanes:
+    """All lanes held, by id, with the sums that the bounds are about."""
+
+    def __init__(self, limits: HeldLimits) -> None:
+        self._limits = limits
+        self._lanes: dict[LaneId, Lane] = {}
+        self._turns: deque[EndpointTurn] = deque()
+        self.deliveries = 0
+        self.body_bytes = 0
+        self.in_flight = 0
+
+    def __len__(self) -> int:
+        return len(self._lanes)
+
+    def __iter__(self) -> Iterator[Lane]:
+        return iter(list(self._lanes.values()))
+
+    @property
+    def full(self) -> bool:
+        """Whether nothing more may be held."""
+        return self.deliveries >= self._limits.deliveries_max or self.body_bytes >= self._limits.body_bytes_max
+
+    @property
+    def body_bytes_left(self) -> int:
+        return max(0, self._limits.body_bytes_max - self.body_bytes)
+
+    def get(self, lane_id: LaneId) -> Lane | None:
+        return self._lanes.get(lane_id)
+
+    def add(self, lane: Lane) -> None:
+        """Holds a lane that was leased just now, in place of an older lease on it."""
+        stale = self._lanes.get(lane.lane_id)
+        if stale is not None:
+            self.drop(stale)
+        self._lanes[lane.lane_id] = lane
+        lane.turn.lanes += 1
+
+    def append(self, lane: Lane, delivery: Delivery) -> bool:
+        """Holds one more delivery of a lane, if it comes next in it and the bounds allow; else it stays in the store.
+
+        The oldest delivery of a lane is held whatever the bounds, since without it the lane could not go on.
+        """
+        if lane.last_sequence and delivery.sequence != lane.last_sequence + 1:
+            return False
+        if lane.heads and (len(lane.heads) >= HEADS_MAX or self.full):
+            return False
+        lane.heads.append(delivery)
+        lane.last_sequence = delivery.sequence
+        self.deliveries += 1
+        self.body_bytes += len(delivery.body)
+        return True
+
+    def pop(self, lane: Lane) -> None:
+        """Forgets the head, which is settled."""
+        self._forget(lane.heads.pop(0))
+
+    def drop(self, lane: Lane) -> None:
+        """Holds the lane no longer. What is in flight for it is no longer waited for."""
+        if lane.state is LaneState.DROPPED:
+            return
+        if self._lanes.get(lane.lane_id) is lane:
+            del self._lanes[lane.lane_id]
+        lane.state = LaneState.DROPPED
+        lane.turn.lanes -= 1
+        for delivery in lane.heads:
+            self._forget(delivery)
+        lane.heads.clear()
+
+    def ready(self, lane: Lane) -> None:
+        """Puts a lane with a head in line for its endpoint's next turn."""
+        lane.state = LaneState.READY
+        lane.turn.ready.append(lane)
+        self._queue(lane.turn)
+
+    def next(self) -> Lane | None:
+        """The lane whose head is to be sent now, or None; it counts as in flight until ``landed``."""
+        while self._turns and self.in_flight < self._limits.in_flight_max:
+            turn = self._turns.popleft()
+            turn.queued = False
+            lane = _first_ready(turn)
+            if lane is None:
+                continue
+            lane.state = LaneState.IN_FLIGHT
+            turn.in_flight += 1
+            self.in_flight += 1
+            self._queue(turn)
+            return lane
+        return None
+
+    def landed(self, turn: EndpointTurn) -> None:
+        """An attempt has ended: its endpoint has a slot free."""
+        turn.in_flight -= 1
+        self.in_flight -= 1
+        self._queue(turn)
+
+    def _queue(self, turn: EndpointTurn) -> None:
+        if not turn.queued and turn.ready and turn.in_flight < turn.policy.concurrency:
+            turn.queued = True
+            self._turns.append(turn)
+
+    def _forget(self, delivery: Delivery) -> None:
+        self.deliveries -= 1
+        self.body_bytes -= len(delivery.body)
+
+
+def _first_ready(turn: EndpointTurn) -> Lane | None:
+    while turn.ready and turn.in_flight < turn.policy.concurrency:
+        lane = turn.ready.popleft()
+        if lane.state is LaneState.READY:
+            return lane
+    return None
