@@ -30,8 +30,8 @@ def sample(
     *,
     room: str = "demo",
     identity: str = "alice",
-    id: str = "",
-    created_at: int = CREATED_AT,  # noqa: A002
+    id: str = "",  # noqa: A002 - the name it has in the event
+    created_at: int = CREATED_AT,
 ) -> bytes:
     """The body of a webhook as a LiveKit server would send it.
 
