@@ -1,0 +1,37 @@
+"""The configuration file and the environment as typed settings.
+
+One YAML file, LiveKit server's own among them, and a few environment variables; ``reference_markdown()`` lists all of
+it. Every error names the file, the line, the setting and what was expected, and none shows a secret.
+"""
+
+from roombell.config.endpoints import name_of_url
+from roombell.config.reading import DEV_KEYS, dev_settings, load, parse
+from roombell.config.reference import ENVIRONMENT, REFERENCE, Setting, reference_markdown
+from roombell.config.settings import (
+    PORT_DEFAULT,
+    EndpointSettings,
+    Keys,
+    LimitSettings,
+    Settings,
+    StoreKind,
+    StoreSettings,
+)
+
+__all__ = [
+    "DEV_KEYS",
+    "ENVIRONMENT",
+    "PORT_DEFAULT",
+    "REFERENCE",
+    "EndpointSettings",
+    "Keys",
+    "LimitSettings",
+    "Setting",
+    "Settings",
+    "StoreKind",
+    "StoreSettings",
+    "dev_settings",
+    "load",
+    "name_of_url",
+    "parse",
+    "reference_markdown",
+]

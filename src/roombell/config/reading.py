@@ -1,0 +1,165 @@
+"""From a text and the environment to ``Settings``."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from roombell.config.document import Section, Value, nearest, read_document, text_value
+from roombell.config.endpoints import read_endpoints
+from roombell.config.keys import SECRET_CHARS_ADVISED, read_keys, read_text, weak_keys
+from roombell.config.reference import LIVEKIT_SECTIONS, known
+from roombell.config.settings import PORT_DEFAULT, Keys, LimitSettings, Settings, StoreKind, StoreSettings
+
+_PORT_MAX: Final = 65535
+_ADDRESSES_MAX: Final = 64
+DEV_KEYS: Final = Keys({"devkey": "secret"})
+"""The key pair of ``livekit-server --dev``."""
+
+
+def load(path: Path | None, environ: Mapping[str, str]) -> Settings:
+    """The settings from the file at ``path``, else at ``ROOMBELL_CONFIG``, else from ``LIVEKIT_CONFIG``'s text, else
+    from the environment alone.
+
+    :raises ConfigError: a file cannot be read, or a setting is wrong; it names the file, the line and the setting.
+    """
+    named = path if path is not None else _path(environ.get("ROOMBELL_CONFIG", ""))
+    if named is not None:
+        return parse(read_text(named), source=str(named), environ=environ)
+    body = environ.get("LIVEKIT_CONFIG", "")
+    return parse(body, source="LIVEKIT_CONFIG" if body else "", environ=environ)
+
+
+def parse(text: str, *, source: str, environ: Mapping[str, str]) -> Settings:
+    """The settings in a YAML text, with what the environment lays over them. Reads no file but the key file.
+
+    :param source: what errors call the text.
+    :raises ConfigError: and nothing else, whatever the text.
+    """
+    top = read_document(text, source).section()
+    ignored = _ignored_sections(top)
+    keys = read_keys(top, environ)
+    read = read_endpoints(top, keys, environ)
+    defaults = Settings(keys=keys)
+    retention, stop_timeout = top.get("retention"), top.get("stop_timeout")
+    return Settings(
+        keys=keys,
+        endpoints=read.endpoints,
+        port=_port(None if ignored else top.get("port"), environ),
+        bind_addresses=() if ignored else _addresses(top.get("bind_addresses")),
+        store=_store(top.get("store"), environ),
+        retention_ms=defaults.retention_ms if retention is None else retention.duration_ms("1m", "3650d"),
+        stop_timeout_ms=defaults.stop_timeout_ms if stop_timeout is None else stop_timeout.duration_ms("0", "10m"),
+        limits=_limits(top.section("limits", known("limits"))),
+        source=source,
+        ignored_sections=ignored,
+        notes=(*_notes(top, ignored, keys), *read.notes),
+    )
+
+
+def dev_settings(*, port: int = PORT_DEFAULT) -> Settings:
+    """What ``--dev`` uses: LiveKit's development key, a SQLite file of its own, the loopback address."""
+    return Settings(
+        keys=DEV_KEYS,
+        port=port,
+        bind_addresses=("127.0.0.1",),
+        store=StoreSettings(path="roombell-dev.db"),
+        dev=True,
+    )
+
+
+def _path(text: str) -> Path | None:
+    return Path(text) if text else None
+
+
+def _ignored_sections(top: Section) -> tuple[str, ...]:
+    """LiveKit's own sections among the top-level names; whatever else is unknown is refused.
+
+    A file that is plainly LiveKit's may come from a newer server than this list, so there a name that resembles none
+    of ours counts as LiveKit's too.
+    """
+    ours = known()
+    strangers = [name for name in top if name not in ours]
+    is_livekits = not LIVEKIT_SECTIONS.isdisjoint(strangers)
+    ignored = {name for name in strangers if name in LIVEKIT_SECTIONS or (is_livekits and not nearest(name, ours))}
+    top.check(ours | ignored)
+    return tuple(name for name in strangers if name in ignored)
+
+
+def _notes(top: Section, ignored: tuple[str, ...], keys: Keys) -> tuple[str, ...]:
+    notes = []
+    if ignored:
+        notes.append(f"LiveKit server's own sections are ignored: {', '.join(ignored)}.")
+        for name in ("port", "bind_addresses"):
+            if top.get(name) is not None:
+                mend = "; ROOMBELL_PORT sets Roombell's" if name == "port" else ""
+                notes.append(f"{name} is LiveKit server's in this file and has no effect here{mend}.")
+    notes.extend(
+        f"The secret of API key {api_key} has fewer than {SECRET_CHARS_ADVISED} characters: make a longer one."
+        for api_key in weak_keys(keys)
+    )
+    return tuple(notes)
+
+
+def _overridden(name: str, value: Value | None, environ: Mapping[str, str]) -> Value | None:
+    """What the environment says, else what the file says."""
+    text = environ.get(name, "")
+    return text_value(text, name) if text else value
+
+
+def _port(value: Value | None, environ: Mapping[str, str]) -> int:
+    value = _overridden("ROOMBELL_PORT", value, environ)
+    return PORT_DEFAULT if value is None else value.integer(0, _PORT_MAX)
+
+
+def _addresses(value: Value | None) -> tuple[str, ...]:
+    return tuple(_address(item) for item in value.items(_ADDRESSES_MAX)) if value is not None else ()
+
+
+def _address(value: Value) -> str:
+    try:
+        return str(ipaddress.ip_address(value.text()))
+    except ValueError:
+        raise value.error("expected an IP address, such as 127.0.0.1 or ::") from None
+
+
+def _store(value: Value | None, environ: Mapping[str, str]) -> StoreSettings:
+    value = _overridden("ROOMBELL_STORE", value, environ)
+    if value is None:
+        return StoreSettings()
+    scheme, _, rest = value.text().partition(":")
+    if scheme in ("postgresql", "postgres"):
+        raise value.error("PostgreSQL is not available in this version; use a file, as sqlite:///roombell.db")
+    if scheme == "memory" and not rest.strip("/"):
+        return StoreSettings(kind=StoreKind.MEMORY, path="")
+    path = rest.removeprefix("///")
+    if scheme != "sqlite" or path in (rest, "") or path.endswith("/"):
+        raise value.error("expected sqlite:///relative.db, sqlite:////absolute.db or memory:")
+    if path == ":memory:":
+        raise value.error("write memory: for a store in memory; it loses everything when the process ends")
+    if "?" in path or "#" in path or path.startswith("~"):
+        raise value.error("the path of the store's file may have no '?', '#' and no '~' at its beginning")
+    return StoreSettings(path=path)
+
+
+def _limits(section: Section) -> LimitSettings:
+    defaults = LimitSettings()
+
+    def size(name: str, default: int, least: str, most: str) -> int:
+        value = section.get(name)
+        return default if value is None else value.size_bytes(least, most)
+
+    def count(name: str, default: int, least: int, most: int) -> int:
+        value = section.get(name)
+        return default if value is None else value.integer(least, most)
+
+    return LimitSettings(
+        body_bytes_max=size("body_bytes_max", defaults.body_bytes_max, "1KiB", "64MiB"),
+        header_bytes_max=size("header_bytes_max", defaults.header_bytes_max, "1KiB", "1MiB"),
+        connections_max=count("connections_max", defaults.connections_max, 1, 1_000_000),
+        accepts_waiting_max=count("accepts_waiting_max", defaults.accepts_waiting_max, 1, 1_000_000),
+        held_deliveries_max=count("held_deliveries_max", defaults.held_deliveries_max, 100, 10_000_000),
+        held_bytes_max=size("held_bytes_max", defaults.held_bytes_max, "1MiB", "64GiB"),
+    )
