@@ -28,7 +28,7 @@ ID_CHARS: Final = 12
 _IDS: Final = len(ID_ALPHABET) ** ID_CHARS
 _DRAW_BYTES: Final = 9
 _FAIR: Final = 256**_DRAW_BYTES - 256**_DRAW_BYTES % _IDS
-"""A draw from here on would make the first ids likelier than the rest; 1 in 100 is."""
+"""A draw from here on would make the first ids likelier than the rest; 1 in 270 is."""
 _DRAWS_MAX: Final = 64
 
 
