@@ -295,5 +295,6 @@ def _end_old(endpoint: EndpointRow, now_ms: int, max_age_ms: Mapping[EndpointId,
         while ended < limit and lane.pending and lane.head_accepted_at_ms() < now_ms - age_ms:
             lane.end(lane.head(), state, reason, now_ms)
             ended += 1
-        endpoint.queue(lane)
+        if not lane.pending:
+            del endpoint.owing[lane.lane_id]
     return ended

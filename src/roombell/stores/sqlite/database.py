@@ -1,0 +1,215 @@
+"""The store on a SQLite file, synchronous: each method is one transaction.
+
+WAL with ``synchronous=FULL``: one fsync for each transaction, after which it is durable. Nothing of the file is
+kept in memory between transactions save SQLite's own page cache, so a transaction that fails leaves nothing to
+repair here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+import time
+from collections.abc import Iterator, Mapping
+from collections.abc import Sequence as Seq
+
+import msgspec
+
+from roombell.engine.model import (
+    Acquired,
+    Batch,
+    BatchResult,
+    Delivery,
+    EndpointId,
+    EndpointState,
+    EndpointStatus,
+    Generation,
+    LaneId,
+    Pruned,
+    Reaped,
+    Sequence,
+)
+from roombell.errors import StoreError
+from roombell.stores.sqlite import lanes, retention, schema
+from roombell.stores.sqlite.lock import FileLock
+from roombell.stores.sqlite.queries import query
+from roombell.stores.sqlite.trouble import store_error
+from roombell.stores.sqlite.work import BatchWork
+
+LOCK_WAIT_S = 5.0
+"""How long opening waits for a process that is about to let go of the file."""
+
+_ENDPOINTS = query("endpoints")
+_ENDPOINTS_OLDEST_LEASED = query("endpoints_oldest_leased")
+_ENDPOINT_ADD = query("endpoint_add")
+_ENDPOINT_CHANGE = query("endpoint_change")
+_LEASES_END_ALL = query("leases_end_all")
+
+
+class Database:
+    """A store's file, from ``open`` to ``close``, used by one thread. Methods are those of the ``Store`` port.
+
+    Errors are ``StoreError`` and its children; after one, nothing of the call was written.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], *, lock_wait_s: float = LOCK_WAIT_S) -> None:
+        self.path = os.path.realpath(path)
+        self._lock = FileLock(self.path, wait_s=lock_wait_s)
+        self._connection: sqlite3.Connection | None = None
+        self._store_id = ""
+        self._prune_place = retention.START
+
+    @property
+    def store_id(self) -> str:
+        self._opened()
+        return self._store_id
+
+    @property
+    def is_open(self) -> bool:
+        """False before ``open``, after ``close``, and after a failure that cost the connection."""
+        return self._connection is not None
+
+    def open(self, *, keep_leases: bool = False) -> None:
+        """Takes the lock, opens the file, moves it up to this version.
+
+        :param keep_leases: the workers that hold leases live on, as when only the store's process was restarted.
+        """
+        assert self._connection is None, "a database is opened once"
+        self._lock.take()
+        try:
+            self._connection = schema.connect(self.path)
+            with self._transaction() as connection:
+                self._store_id = schema.read_store_id(connection)
+                if not keep_leases:
+                    connection.execute(_LEASES_END_ALL)
+        except BaseException as error:
+            self.close()
+            if isinstance(error, sqlite3.Error):
+                raise store_error(error, self.path) from error
+            raise
+
+    def close(self) -> None:
+        if self._connection is not None:
+            with contextlib.suppress(sqlite3.Error):  # the last checkpoint can wait for the next opening
+                self._connection.close()
+            self._connection = None
+        self._lock.release()
+
+    def commit(self, batch: Batch) -> BatchResult:
+        started = time.perf_counter()
+        with self._transaction() as connection:
+            result = BatchWork(connection, batch).apply()
+        return msgspec.structs.replace(result, commit_ms=(time.perf_counter() - started) * 1000)
+
+    def acquire(
+        self,
+        owner: str,
+        endpoint_id: EndpointId,
+        *,
+        lanes_max: int,
+        heads_max: int,
+        body_bytes_max: int,
+        now_ms: int,
+        expires_at_ms: int,
+    ) -> Acquired:
+        bounds = lanes.Bounds(lanes_max, heads_max, body_bytes_max)
+        with self._transaction() as connection:
+            return lanes.acquire(connection, owner, endpoint_id, bounds, now_ms, expires_at_ms)
+
+    def page(
+        self, lane_id: LaneId, generation: Generation, *, after: Sequence, heads_max: int, body_bytes_max: int
+    ) -> tuple[Delivery, ...] | None:
+        with self._transaction() as connection:
+            return lanes.page(connection, lane_id, generation, after, heads_max, body_bytes_max)
+
+    def register(self, names: Seq[str], *, now_ms: int) -> dict[str, EndpointStatus]:
+        with self._transaction() as connection:
+            connection.executemany(_ENDPOINT_ADD, [(name, now_ms) for name in dict.fromkeys(names)])
+            known = {status.name: status for status in _statuses(connection)}
+            for name in known.keys() - set(names):
+                if known[name].state is not EndpointState.REMOVED:
+                    removed = EndpointState.REMOVED
+                    _change(connection, known[name].endpoint_id, removed, "not listed", now_ms)
+            return {name: known[name] for name in names}
+
+    def set_endpoint_state(self, endpoint_id: EndpointId, state: EndpointState, *, reason: str, now_ms: int) -> None:
+        with self._transaction() as connection:
+            _change(connection, endpoint_id, state, reason, now_ms)
+
+    def endpoints(self) -> tuple[EndpointStatus, ...]:
+        with self._transaction() as connection:
+            return tuple(
+                status
+                for status in _statuses(connection)
+                if status.state is not EndpointState.REMOVED or status.pending
+            )
+
+    def reap(self, *, now_ms: int, max_age_ms: Mapping[EndpointId, int], limit: int) -> Reaped:
+        with self._transaction() as connection:
+            states = {status.endpoint_id: status.state for status in _statuses(connection)}
+            return retention.reap(connection, states, now_ms, max_age_ms, limit)
+
+    def prune(self, *, before_ms: int, limit: int) -> Pruned:
+        with self._transaction() as connection:
+            pruned, place = retention.prune(connection, self._prune_place, before_ms, limit)
+        self._prune_place = place
+        return pruned
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        """All of its body is durable when it ends, or none of it."""
+        connection = self._opened()
+        at_commit = False
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            yield connection
+            at_commit = True
+            connection.execute("COMMIT")
+        except BaseException as error:
+            self._roll_back(connection)
+            if isinstance(error, (sqlite3.Error, UnicodeError, OverflowError)):
+                raise store_error(error, self.path, at_commit=at_commit) from error
+            raise
+
+    def _roll_back(self, connection: sqlite3.Connection) -> None:
+        """SQLite ends some transactions by itself when they fail. One that cannot be ended goes with its connection."""
+        try:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+        except sqlite3.Error:
+            with contextlib.suppress(sqlite3.Error):
+                connection.close()
+            self._connection = None
+
+    def _opened(self) -> sqlite3.Connection:
+        if self._connection is None:
+            raise StoreError(f"{self.path} is not open. Call open() first.")
+        return self._connection
+
+
+def _change(
+    connection: sqlite3.Connection, endpoint_id: EndpointId, state: EndpointState, reason: str, now_ms: int
+) -> None:
+    row = {"id": endpoint_id, "state": state.value, "reason": reason, "now_ms": now_ms}
+    changed = connection.execute(_ENDPOINT_CHANGE, row).rowcount
+    assert changed == 1, "the endpoint is registered"
+
+
+def _statuses(connection: sqlite3.Connection) -> list[EndpointStatus]:
+    leased: dict[int, int] = dict(connection.execute(_ENDPOINTS_OLDEST_LEASED).fetchall())
+    return [_status(row, leased.get(row[0])) for row in connection.execute(_ENDPOINTS)]
+
+
+def _status(row: tuple[int, str, str, str, int, int, int, int | None], leased: int | None) -> EndpointStatus:
+    endpoint_id, name, state, reason, changed_at_ms, pending, dead, waiting = row
+    return EndpointStatus(
+        endpoint_id=EndpointId(endpoint_id),
+        name=name,
+        state=EndpointState(state),
+        reason=reason,
+        changed_at_ms=changed_at_ms,
+        pending=pending,
+        dead=dead,
+        oldest_pending_at_ms=min((at for at in (waiting, leased) if at is not None), default=None),
+    )

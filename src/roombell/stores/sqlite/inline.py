@@ -1,0 +1,93 @@
+"""The SQLite store within the caller's own process and thread.
+
+For simulations and tests: each call blocks the event loop for as long as the disk takes. Users get ``SqliteStore``.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from collections.abc import Sequence as Seq
+
+from roombell.engine.model import (
+    Acquired,
+    Batch,
+    BatchResult,
+    Delivery,
+    EndpointId,
+    EndpointState,
+    EndpointStatus,
+    Generation,
+    LaneId,
+    Pruned,
+    Reaped,
+    Sequence,
+)
+from roombell.stores.sqlite.database import Database
+
+
+class InlineSqliteStore:
+    """The ``Store`` port directly over a ``Database``.
+
+    :param path: the file; made if there is none.
+    :param lock_wait_s: how long ``open`` waits for another holder of the file.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], *, lock_wait_s: float = 0.0) -> None:
+        self._database = Database(path, lock_wait_s=lock_wait_s)
+
+    @property
+    def store_id(self) -> str:
+        return self._database.store_id
+
+    async def open(self) -> None:
+        self._database.open()
+
+    async def close(self) -> None:
+        self._database.close()
+
+    async def commit(self, batch: Batch) -> BatchResult:
+        return self._database.commit(batch)
+
+    async def acquire(
+        self,
+        owner: str,
+        endpoint_id: EndpointId,
+        *,
+        lanes_max: int,
+        heads_max: int,
+        body_bytes_max: int,
+        now_ms: int,
+        expires_at_ms: int,
+    ) -> Acquired:
+        return self._database.acquire(
+            owner,
+            endpoint_id,
+            lanes_max=lanes_max,
+            heads_max=heads_max,
+            body_bytes_max=body_bytes_max,
+            now_ms=now_ms,
+            expires_at_ms=expires_at_ms,
+        )
+
+    async def page(
+        self, lane_id: LaneId, generation: Generation, *, after: Sequence, heads_max: int, body_bytes_max: int
+    ) -> tuple[Delivery, ...] | None:
+        return self._database.page(lane_id, generation, after=after, heads_max=heads_max, body_bytes_max=body_bytes_max)
+
+    async def register(self, names: Seq[str], *, now_ms: int) -> Mapping[str, EndpointStatus]:
+        return self._database.register(names, now_ms=now_ms)
+
+    async def set_endpoint_state(
+        self, endpoint_id: EndpointId, state: EndpointState, *, reason: str, now_ms: int
+    ) -> None:
+        self._database.set_endpoint_state(endpoint_id, state, reason=reason, now_ms=now_ms)
+
+    async def endpoints(self) -> tuple[EndpointStatus, ...]:
+        return self._database.endpoints()
+
+    async def reap(self, *, now_ms: int, max_age_ms: Mapping[EndpointId, int], limit: int) -> Reaped:
+        return self._database.reap(now_ms=now_ms, max_age_ms=max_age_ms, limit=limit)
+
+    async def prune(self, *, before_ms: int, limit: int) -> Pruned:
+        return self._database.prune(before_ms=before_ms, limit=limit)

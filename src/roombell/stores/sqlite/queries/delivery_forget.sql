@@ -1,0 +1,2 @@
+-- Forgets a delivery.
+DELETE FROM delivery WHERE lane_id = ? AND sequence = ?

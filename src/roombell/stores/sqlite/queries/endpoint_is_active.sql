@@ -1,0 +1,2 @@
+-- Whether an endpoint is sent to.
+SELECT state = 'active' FROM endpoint WHERE id = ?

@@ -1,0 +1,2 @@
+-- Forgets an event.
+DELETE FROM event WHERE id = ?

@@ -1,0 +1,2 @@
+-- Names a new store.
+INSERT INTO store (store_id) VALUES (?)
