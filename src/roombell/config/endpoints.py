@@ -87,8 +87,6 @@ def read_endpoints(top: Section, keys: Keys, environ: Mapping[str, str]) -> Endp
         section = value.section()
         section.check(known("endpoints[]"))
         reader.add(_endpoint(section, reader), value)
-    if not reader.found:
-        reader.notes.append("No endpoint is configured: events are accepted and kept, and delivered to nobody.")
     return Endpoints(tuple(reader.found.values()), tuple(reader.notes))
 
 

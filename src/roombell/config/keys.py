@@ -24,8 +24,8 @@ SECRET_CHARS_ADVISED: Final = 32
 _KEYS_FORM: Final = 'it is "key: secret", one pair a line, with the space'
 
 
-def read_keys(top: Section, environ: Mapping[str, str]) -> Keys:
-    """All keys there are.
+def read_keys(top: Section, environ: Mapping[str, str], default: Keys) -> Keys:
+    """All keys there are, ``default`` where none is given.
 
     :raises ConfigError: a pair is malformed, or the key file cannot be read or is open to others, or there is no key.
     """
@@ -35,14 +35,14 @@ def read_keys(top: Section, environ: Mapping[str, str]) -> Keys:
         secrets = _secrets(value) if value is not None else {}
     secrets |= _from_key_file(top.get("key_file"), environ)
     secrets |= _single_pair(environ)
-    if not secrets:
+    if not secrets and not default:
         raise ConfigError(
             "no API key is given: write keys: {APIabc: secret}, name a key_file, or set LIVEKIT_KEYS, "
             "or LIVEKIT_API_KEY and LIVEKIT_API_SECRET",
             source=top.value.origin.source,
             key="keys",
         )
-    return Keys(secrets)
+    return Keys(secrets) if secrets else default
 
 
 def weak_keys(keys: Keys) -> tuple[str, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -11,15 +11,17 @@ from roombell.config.document import Section, Value, nearest, read_document, tex
 from roombell.config.endpoints import read_endpoints
 from roombell.config.keys import SECRET_CHARS_ADVISED, read_keys, read_text, weak_keys
 from roombell.config.reference import LIVEKIT_SECTIONS, known
-from roombell.config.settings import PORT_DEFAULT, Keys, LimitSettings, Settings, StoreKind, StoreSettings
+from roombell.config.settings import EndpointSettings, Keys, LimitSettings, Settings, StoreKind, StoreSettings
 
 _PORT_MAX: Final = 65535
 _ADDRESSES_MAX: Final = 64
 DEV_KEYS: Final = Keys({"devkey": "secret"})
 """The key pair of ``livekit-server --dev``."""
+_DEV_STORE: Final = StoreSettings(path="roombell-dev.db")
+_LOOPBACK: Final = "127.0.0.1"
 
 
-def load(path: Path | None, environ: Mapping[str, str]) -> Settings:
+def load(path: Path | None, environ: Mapping[str, str], *, dev: bool = False) -> Settings:
     """The settings from the file at ``path``, else at ``ROOMBELL_CONFIG``, else from ``LIVEKIT_CONFIG``'s text, else
     from the environment alone.
 
@@ -27,47 +29,49 @@ def load(path: Path | None, environ: Mapping[str, str]) -> Settings:
     """
     named = path if path is not None else _path(environ.get("ROOMBELL_CONFIG", ""))
     if named is not None:
-        return parse(read_text(named), source=str(named), environ=environ)
+        return parse(read_text(named), source=str(named), environ=environ, dev=dev)
     body = environ.get("LIVEKIT_CONFIG", "")
-    return parse(body, source="LIVEKIT_CONFIG" if body else "", environ=environ)
+    return parse(body, source="LIVEKIT_CONFIG" if body else "", environ=environ, dev=dev)
 
 
-def parse(text: str, *, source: str, environ: Mapping[str, str]) -> Settings:
+def parse(text: str, *, source: str, environ: Mapping[str, str], dev: bool = False) -> Settings:
     """The settings in a YAML text, with what the environment lays over them. Reads no file but the key file.
 
     :param source: what errors call the text.
+    :param dev: what nobody sets gets the values for development: LiveKit's development key, the loopback address, a
+        SQLite file of its own.
     :raises ConfigError: and nothing else, whatever the text.
     """
+    defaults = Settings(keys=DEV_KEYS, bind_addresses=(_LOOPBACK,), store=_DEV_STORE) if dev else Settings(keys=Keys())
     top = read_document(text, source).section()
     ignored = _ignored_sections(top)
-    keys = read_keys(top, environ)
+    keys = read_keys(top, environ, defaults.keys)
     read = read_endpoints(top, keys, environ)
-    defaults = Settings(keys=keys)
+    store = _store(_overridden("ROOMBELL_STORE", top.get("store"), environ), defaults.store)
+    port = _overridden("ROOMBELL_PORT", None if ignored else top.get("port"), environ)
     retention, stop_timeout = top.get("retention"), top.get("stop_timeout")
     return Settings(
         keys=keys,
         endpoints=read.endpoints,
-        port=_port(None if ignored else top.get("port"), environ),
-        bind_addresses=() if ignored else _addresses(top.get("bind_addresses")),
-        store=_store(top.get("store"), environ),
+        port=defaults.port if port is None else port.integer(0, _PORT_MAX),
+        bind_addresses=_addresses(None if ignored else top.get("bind_addresses"), defaults.bind_addresses),
+        store=store,
         retention_ms=defaults.retention_ms if retention is None else retention.duration_ms("1m", "3650d"),
         stop_timeout_ms=defaults.stop_timeout_ms if stop_timeout is None else stop_timeout.duration_ms("0", "10m"),
         limits=_limits(top.section("limits", known("limits"))),
+        dev=dev,
         source=source,
         ignored_sections=ignored,
-        notes=(*_notes(top, ignored, keys), *read.notes),
+        notes=(*_livekit_notes(top, ignored), *read.notes, *(() if dev else _risks(keys, read.endpoints, store))),
     )
 
 
-def dev_settings(*, port: int = PORT_DEFAULT) -> Settings:
-    """What ``--dev`` uses: LiveKit's development key, a SQLite file of its own, the loopback address."""
-    return Settings(
-        keys=DEV_KEYS,
-        port=port,
-        bind_addresses=("127.0.0.1",),
-        store=StoreSettings(path="roombell-dev.db"),
-        dev=True,
-    )
+def dev_settings(environ: Mapping[str, str] | None = None) -> Settings:
+    """What ``--dev`` uses where no file is named; ``environ`` may still say otherwise.
+
+    :raises ConfigError: a variable in ``environ`` is wrong.
+    """
+    return load(None, environ or {}, dev=True)
 
 
 def _path(text: str) -> Path | None:
@@ -88,19 +92,23 @@ def _ignored_sections(top: Section) -> tuple[str, ...]:
     return tuple(name for name in strangers if name in ignored)
 
 
-def _notes(top: Section, ignored: tuple[str, ...], keys: Keys) -> tuple[str, ...]:
-    notes = []
-    if ignored:
-        notes.append(f"LiveKit server's own sections are ignored: {', '.join(ignored)}.")
-        for name in ("port", "bind_addresses"):
-            if top.get(name) is not None:
-                mend = "; ROOMBELL_PORT sets Roombell's" if name == "port" else ""
-                notes.append(f"{name} is LiveKit server's in this file and has no effect here{mend}.")
-    notes.extend(
-        f"The secret of API key {api_key} has fewer than {SECRET_CHARS_ADVISED} characters: make a longer one."
-        for api_key in weak_keys(keys)
-    )
-    return tuple(notes)
+def _livekit_notes(top: Section, ignored: tuple[str, ...]) -> Iterator[str]:
+    if not ignored:
+        return
+    yield f"LiveKit server's own sections are ignored: {', '.join(ignored)}."
+    if top.get("port") is not None:
+        yield "port is LiveKit server's in this file and has no effect here; ROOMBELL_PORT sets Roombell's."
+    if top.get("bind_addresses") is not None:
+        yield "bind_addresses is LiveKit server's in this file and has no effect here."
+
+
+def _risks(keys: Keys, endpoints: tuple[EndpointSettings, ...], store: StoreSettings) -> Iterator[str]:
+    for api_key in weak_keys(keys):
+        yield f"The secret of API key {api_key} has fewer than {SECRET_CHARS_ADVISED} characters: make a longer one."
+    if not endpoints:
+        yield "No endpoint is configured: events are accepted and kept, and delivered to nobody."
+    if store.kind is StoreKind.MEMORY:
+        yield "The store is in memory: everything is lost when the process ends."
 
 
 def _overridden(name: str, value: Value | None, environ: Mapping[str, str]) -> Value | None:
@@ -109,13 +117,12 @@ def _overridden(name: str, value: Value | None, environ: Mapping[str, str]) -> V
     return text_value(text, name) if text else value
 
 
-def _port(value: Value | None, environ: Mapping[str, str]) -> int:
-    value = _overridden("ROOMBELL_PORT", value, environ)
-    return PORT_DEFAULT if value is None else value.integer(0, _PORT_MAX)
-
-
-def _addresses(value: Value | None) -> tuple[str, ...]:
-    return tuple(_address(item) for item in value.items(_ADDRESSES_MAX)) if value is not None else ()
+def _addresses(value: Value | None, default: tuple[str, ...]) -> tuple[str, ...]:
+    """The addresses; none where one of them is empty, which is LiveKit's way to say every interface."""
+    if value is None:
+        return default
+    items = value.items(_ADDRESSES_MAX)
+    return () if any(item.is_empty for item in items) else tuple(_address(item) for item in items)
 
 
 def _address(value: Value) -> str:
@@ -125,10 +132,9 @@ def _address(value: Value) -> str:
         raise value.error("expected an IP address, such as 127.0.0.1 or ::") from None
 
 
-def _store(value: Value | None, environ: Mapping[str, str]) -> StoreSettings:
-    value = _overridden("ROOMBELL_STORE", value, environ)
+def _store(value: Value | None, default: StoreSettings) -> StoreSettings:
     if value is None:
-        return StoreSettings()
+        return default
     scheme, _, rest = value.text().partition(":")
     if scheme in ("postgresql", "postgres"):
         raise value.error("PostgreSQL is not available in this version; use a file, as sqlite:///roombell.db")

@@ -311,10 +311,30 @@ endpoints: [{{name: e, url: "https://e.test/hunter2?token=hunter2", headers: {{X
 
 
 def test_development_needs_no_file_and_is_reachable_from_this_machine_alone() -> None:
-    settings = dev_settings(port=0)
-    assert settings.keys == Keys({"devkey": "secret"})
-    assert (settings.bind_addresses, settings.port, settings.dev) == (("127.0.0.1",), 0, True)
-    assert settings.store == StoreSettings(path="roombell-dev.db")
+    settings = dev_settings()
+    assert settings == Settings(
+        keys=Keys({"devkey": "secret"}),
+        bind_addresses=("127.0.0.1",),
+        store=StoreSettings(path="roombell-dev.db"),
+        dev=True,
+    )
+
+
+def test_development_takes_what_is_said_all_the_same() -> None:
+    settings = dev_settings({"ROOMBELL_PORT": "0", "ROOMBELL_STORE": "memory:", "LIVEKIT_KEYS": "a: b"})
+    assert (settings.port, settings.store.kind, settings.keys) == (0, StoreKind.MEMORY, Keys({"a": "b"}))
+    file = parse("{bind_addresses: ['::'], store: 'sqlite:///x.db'}", source="c.yaml", environ={}, dev=True)
+    assert (file.bind_addresses, file.store.path, file.notes) == (("::",), "x.db", ())
+
+
+def test_an_empty_address_means_every_interface() -> None:
+    assert read(f"{{keys: {{a: {SECRET}}}, bind_addresses: ['']}}").bind_addresses == ()
+
+
+def test_a_store_in_memory_is_noted() -> None:
+    assert (
+        "everything is lost when the process ends" in read(f"keys: {{a: {SECRET}}}", ROOMBELL_STORE="memory:").notes[1]
+    )
 
 
 def test_load_takes_the_given_path_then_roombell_config_then_livekit_config(tmp_path: Path) -> None:
