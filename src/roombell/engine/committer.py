@@ -16,7 +16,7 @@ from roombell.engine.hooks import CommitFailed, Committed, EventAccepted, Hooks
 from roombell.engine.lifecycle import BackgroundLoop
 from roombell.engine.model import Accept, Accepted, Batch, BatchResult, Grant, Release, Renew, Settle, Settled
 from roombell.engine.ports import Clock, Store
-from roombell.errors import Stopped, StoreError
+from roombell.errors import Stopped, StoreError, StoreUnavailable
 
 ACCEPTS_PER_BATCH_MAX: Final = 512
 SETTLES_PER_BATCH_MAX: Final = 1024
@@ -40,6 +40,9 @@ class Placement(Protocol):
 
     def unsettled(self, settle: Settle, error: StoreError) -> None:
         """A settle could not be written."""
+
+    def doubt(self) -> None:
+        """What the store holds is unknown: it may have leased lanes to us without our hearing of it."""
 
 
 _Waiting = tuple[Accept, asyncio.Future[Accepted]]
@@ -124,6 +127,9 @@ class Committer(BackgroundLoop):
         except StoreError as error:
             self._failed(accepts, batch, error)
             raise
+        except Exception as error:
+            self._failed(accepts, batch, StoreUnavailable(f"A fault of Roombell: {type(error).__name__}. See the log."))
+            raise
         finally:
             self._writing = False
         self._succeeded(accepts, batch, result)
@@ -175,6 +181,8 @@ class Committer(BackgroundLoop):
     def _failed(self, accepts: list[_Waiting], batch: Batch, error: StoreError) -> None:
         assert self._placement is not None
         self.last_error = error
+        if isinstance(error, StoreUnavailable):
+            self._placement.doubt()
         for _, future in accepts:
             if not future.done():
                 future.set_exception(error)

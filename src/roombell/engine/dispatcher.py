@@ -80,6 +80,7 @@ class Dispatcher(BackgroundLoop):
         self._to_page: deque[Lane] = deque()
         self._to_disable: deque[tuple[EndpointTurn, str]] = deque()
         self._draining = False
+        self._doubt_until_ms = 0
         self.progress = asyncio.Event()
         """Set at every settle; whoever waits for progress clears it first."""
 
@@ -158,6 +159,11 @@ class Dispatcher(BackgroundLoop):
                 if lane.state is not LaneState.PAGING:
                     self._held.append(lane, delivery)
                 continue
+            if self._doubt_until_ms > self._clock.now_ms():
+                # Perhaps an older lease that we never heard of, with older deliveries: take it up from the start.
+                self._committer.release(Release(placed.lane_id, placed.generation, accept.accepted_at_ms))
+                self._due_at(turn, accept.accepted_at_ms)
+                continue
             lane = Lane(placed.lane_id, placed.generation, accept.ordering_key, turn, expires_at_ms)
             self._held.add(lane)
             self._held.append(lane, delivery)
@@ -205,6 +211,9 @@ class Dispatcher(BackgroundLoop):
             self._attempts.put_back(unsettled)
             asyncio.get_running_loop().call_later(SETTLE_AGAIN_S, self._committer.settle, settle)
 
+    def doubt(self) -> None:
+        self._doubt_until_ms = self._clock.now_ms() + self._lease_ms
+
     def _due_at(self, turn: EndpointTurn, due_at_ms: int) -> None:
         if turn.due_at(due_at_ms):
             self.wake()
@@ -212,11 +221,12 @@ class Dispatcher(BackgroundLoop):
     # The loop
 
     async def step(self) -> float:
-        while self._to_disable:
-            turn, reason = self._to_disable.popleft()
-            await self._disable(turn, reason)
+        while self._to_disable:  # taken off only when done: a store that fails is asked again
+            await self._disable(*self._to_disable[0])
+            self._to_disable.popleft()
         while self._to_page:
-            await self._page(self._to_page.popleft())
+            await self._page(self._to_page[0])
+            self._to_page.popleft()
         self._renew()
         if not self._draining:
             for turn in list(self._turns.values()):
@@ -252,7 +262,9 @@ class Dispatcher(BackgroundLoop):
                 now_ms=now_ms,
                 expires_at_ms=expires_at_ms,
             )
-        except StoreError:
+        except StoreError as error:
+            if isinstance(error, StoreUnavailable):
+                self.doubt()
             turn.due_at(now_ms)
             raise
         if acquired.next_due_at_ms is None:
