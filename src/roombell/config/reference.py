@@ -17,7 +17,7 @@ class Setting(msgspec.Struct, frozen=True):
 
 
 REFERENCE: Final = (
-    Setting("port", "port", "7890", "The port of the HTTP service. In a file that also holds LiveKit server's own sections the `port` is LiveKit's and is left alone: use `ROOMBELL_PORT`."),
+    Setting("port", "port", "7890", "The port of the HTTP service, 0 to 65535; 0 lets the system choose. In a file that also holds LiveKit server's own sections the `port` is LiveKit's and is left alone: use `ROOMBELL_PORT`."),
     Setting("bind_addresses", "list of addresses", "[]", "The addresses to listen on; none given means every interface. LiveKit's, like `port`, in LiveKit's own file."),
     Setting("keys", "API key: secret", "", "The API keys: what comes in must be signed by one of them, what goes out is signed with one. Names and secrets are taken as they are written, digits included."),
     Setting("key_file", "path", "", "A YAML file of `API key: secret` lines that are added to `keys`. Refused when others may read it: `chmod 600` it. `~` and `$NAME` are expanded."),
@@ -84,6 +84,9 @@ Anything else that is not listed here is refused, with file, line, setting and w
 Durations are written with their unit: `500ms`, `15s`, `5m`, `72h`, `7d`, `1h30m`. Sizes are bytes, or `KiB`, `MiB` and
 `GiB`. Patterns are shell globs, matched with case. A setting that is left empty counts as not given. YAML's anchors,
 aliases and merge keys (`<<`) work, so endpoints can share settings.
+
+With `--dev` nothing need be given. What is not set then is LiveKit's development key (`devkey` with `secret`), the
+loopback address and `sqlite:///roombell-dev.db`.
 
 ```yaml
 port: 7890
