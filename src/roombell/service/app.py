@@ -1,0 +1,139 @@
+"""The service: its paths, its life."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Protocol
+
+import msgspec
+
+from roombell import _version
+from roombell.engine.hooks import Record
+from roombell.engine.model import EndpointStatus
+from roombell.engine.ports import Clock
+from roombell.service.dev import DELIVERIES_PATH, ENDPOINT_PATH, DevEndpoint
+from roombell.service.dev_page import Shown
+from roombell.service.health import Health
+from roombell.service.http import HttpServer
+from roombell.service.ingest import Ingest, Submitter
+from roombell.service.limits import HttpLimits
+from roombell.service.messages import Request, Response, json_response
+from roombell.service.metrics import EndpointFigures, MetricsPage, Recorder, ServiceCollector, Snapshot
+from roombell.service.router import Router
+from roombell.signing import KeyRing
+
+
+class NotifierPort(Submitter, Protocol):
+    """What the service needs of a notifier."""
+
+    @property
+    def running(self) -> bool:
+        """Whether it takes events."""
+
+    def endpoint_statuses(self) -> Awaitable[Sequence[EndpointStatus]]:
+        """The endpoints with their counts, from the store.
+
+        :raises StoreError: the store does not answer.
+        """
+
+
+class ServiceOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """What a service is told."""
+
+    port: int
+    hosts: tuple[str, ...] = ()
+    """Addresses to listen on; none is every interface."""
+    limits: HttpLimits = HttpLimits()
+    stop_s: float = 30.0
+    """How long requests under way may take when the service stops."""
+
+
+class Service:
+    """HTTP in front of a notifier. ``observe`` has to be among the notifier's hooks.
+
+    :param log_lines_dropped: the log's own count, for the metrics.
+    :param show: makes this a service with the built-in endpoint of ``--dev``; called with each of its deliveries.
+    """
+
+    def __init__(
+        self,
+        options: ServiceOptions,
+        notifier: NotifierPort,
+        keys: KeyRing,
+        clock: Clock,
+        *,
+        log_lines_dropped: Callable[[], int] = lambda: 0,
+        show: Callable[[Shown], None] | None = None,
+    ) -> None:
+        self._options = options
+        self._log_lines_dropped = log_lines_dropped
+        router = Router()
+        self._http = HttpServer(router, clock, options.limits)
+        self._ingest = Ingest(keys, notifier, clock)
+        self._recorder = Recorder()
+        self._health = Health(
+            clock,
+            running=lambda: notifier.running,
+            stopping=lambda: self._http.stopping,
+            probe=notifier.endpoint_statuses,
+        )
+        self._figures = EndpointFigures(notifier.endpoint_statuses, clock)
+        collector = ServiceCollector(self._recorder, self._figures, self._snapshot, clock)
+        self._dev = DevEndpoint(keys, clock, show) if show is not None else None
+        router.add("/webhook", POST=self._ingest.handle, early=self._ingest.early)
+        router.add("/healthz", GET=self._health.healthz)
+        router.add("/readyz", GET=self._health.readyz)
+        router.add("/metrics", GET=MetricsPage(collector, self._figures).handle)
+        self._add_home(router)
+
+    @property
+    def port(self) -> int:
+        """The port that is listened on; 0 while it is not."""
+        return self._http.port
+
+    def observe(self, record: Record) -> None:
+        """An engine hook: what the metrics and ``/readyz`` tell comes from here."""
+        self._recorder.observe(record)
+        self._health.observe(record)
+
+    def use_keys(self, keys: KeyRing) -> None:
+        """Verifies with ``keys`` from now on."""
+        self._ingest.keys = keys
+        if self._dev is not None:
+            self._dev.use_keys(keys)
+
+    async def start(self) -> None:
+        """Listens.
+
+        :raises ConfigError: the address cannot be listened on.
+        """
+        await self._http.start(self._options.hosts, self._options.port)
+
+    async def stop(self) -> None:
+        """Stops listening, answers what is under way, and returns. To be called before the notifier stops, since
+        senders wait for it.
+        """
+        await self._http.stop(self._options.stop_s)
+        await self._figures.close()
+
+    def _add_home(self, router: Router) -> None:
+        if self._dev is None:
+            router.add("/", GET=_home)
+            return
+        router.add("/", GET=self._dev.page)
+        router.add(ENDPOINT_PATH, POST=self._dev.receive)
+        router.add(DELIVERIES_PATH, GET=self._dev.deliveries)
+
+    def _snapshot(self) -> Snapshot:
+        return Snapshot(
+            rejected_by_code=self._ingest.rejected_by_code,
+            answers_by_status=self._http.answers_by_status,
+            ingest_waiting=self._ingest.waiting,
+            connections=self._http.connections,
+            log_lines_dropped=self._log_lines_dropped(),
+        )
+
+
+def _home(_request: Request) -> Response:
+    links = {"health": "/healthz", "ready": "/readyz", "metrics": "/metrics"}
+    return json_response({"name": "roombell", "version": _version.__version__, "links": links})
