@@ -8,7 +8,34 @@ from pathlib import Path
 
 import roombell
 
-PUBLIC_NAMES: list[str] = []
+PUBLIC_NAMES: list[str] = [
+    "AttemptFinished",
+    "ConfigError",
+    "DeliveryDead",
+    "EndpointDisabled",
+    "EndpointSettings",
+    "EndpointStatus",
+    "EventAccepted",
+    "EventBuilder",
+    "EventError",
+    "EventFilter",
+    "KeyRing",
+    "Notifier",
+    "Overloaded",
+    "Receipt",
+    "ReceiveError",
+    "Receiver",
+    "RetryPolicy",
+    "RoombellError",
+    "SignatureError",
+    "Stopped",
+    "StoreError",
+    "UsageError",
+    "WebhookEvent",
+    "__version__",
+    "event_builder",
+    "parse",
+]
 """Every name of the public API, sorted. A name is added or taken away here and in ``roombell/__init__.py`` at once."""
 
 HEAVY_MODULES = ("asyncio", "httptools", "livekit", "sqlite3", "uvloop", "yaml", "roombell.engine", "roombell.service")

@@ -4,10 +4,9 @@ One YAML file, LiveKit server's own among them, and a few environment variables;
 it. Every error names the file, the line, the setting and what was expected, and none shows a secret.
 """
 
-from roombell.config.endpoints import name_of_url
 from roombell.config.reading import DEV_KEYS, dev_settings, load, parse
 from roombell.config.reference import ENVIRONMENT, REFERENCE, Setting, reference_markdown
-from roombell.config.settings import (
+from roombell.settings import (
     PORT_DEFAULT,
     EndpointSettings,
     Keys,
@@ -15,6 +14,7 @@ from roombell.config.settings import (
     Settings,
     StoreKind,
     StoreSettings,
+    name_of_url,
 )
 
 __all__ = [

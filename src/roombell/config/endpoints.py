@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Mapping
 from typing import Final
@@ -11,12 +10,12 @@ import msgspec
 
 from roombell.config.document import Section, Value
 from roombell.config.reference import known
-from roombell.config.settings import EndpointSettings, Keys
 from roombell.engine.model import OnDead
 from roombell.engine.retry import RetryPolicy
 from roombell.engine.router import EventFilter
 from roombell.errors import UsageError
 from roombell.events import EVENT_TYPES
+from roombell.settings import EndpointSettings, Keys, name_of_url
 from roombell.transport.headers import check_custom_headers
 from roombell.transport.url import parse_url
 
@@ -24,9 +23,6 @@ ENDPOINTS_MAX: Final = 1000
 PATTERNS_MAX: Final = 1000
 _PATTERN_CHARS_MAX: Final = 256
 _NAME: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
-_NAME_CHARS_MAX: Final = 64
-_PLAIN_URL: Final = re.compile(r"https://[a-z0-9.-]+(?:/|(?:/(?:[a-z][a-z.-]{0,23}|v[0-9]{1,2}))+)")
-_HASH_CHARS: Final = 8
 
 
 class Endpoints(msgspec.Struct, frozen=True):
@@ -107,24 +103,6 @@ def _read_webhook(webhook: Section, reader: _Reader) -> None:
             reader.notes.append(f"{value.path} repeats an earlier URL, which gets every event once.")
         else:
             reader.add(EndpointSettings(name=name, url=value.text(), api_key=api_key, filter=filter_), value)
-
-
-def name_of_url(url: str) -> str:
-    """An endpoint's name made from its URL alone, so that it stays when other URLs come, go or change places.
-
-    ``https://app.example.com/livekit`` is ``app.example.com_livekit``. Of a URL that is less plain only the host is
-    shown, with digits of the URL's hash: names appear in logs and metrics, and a path or a query may hold a secret.
-
-    :raises UsageError: it is no URL that a webhook can be posted to.
-    """
-    parsed = parse_url(url)
-    sent_to = parsed.origin + parsed.target
-    readable = (parsed.host + parsed.target).rstrip("/").replace("/", "_")
-    if _PLAIN_URL.fullmatch(sent_to) and len(readable) <= _NAME_CHARS_MAX:
-        return readable
-    digest = hashlib.sha256(sent_to.encode()).hexdigest()[:_HASH_CHARS]
-    host = re.sub(r"[^a-z0-9.-]+", "_", parsed.host)
-    return f"{host[: _NAME_CHARS_MAX - _HASH_CHARS - 1]}-{digest}"
 
 
 def _endpoint(section: Section, reader: _Reader) -> EndpointSettings:

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Final
 
 from roombell.config.document import TEXT_BYTES_MAX, Section, Value, read_document, text_value
-from roombell.config.settings import Keys
 from roombell.errors import ConfigError
+from roombell.settings import Keys
 
 SECRET_CHARS_ADVISED: Final = 32
 """LiveKit server complains about shorter secrets."""

@@ -11,7 +11,8 @@ from roombell.config.document import Section, Value, nearest, read_document, tex
 from roombell.config.endpoints import read_endpoints
 from roombell.config.keys import SECRET_CHARS_ADVISED, read_keys, read_text, weak_keys
 from roombell.config.reference import LIVEKIT_SECTIONS, known
-from roombell.config.settings import EndpointSettings, Keys, LimitSettings, Settings, StoreKind, StoreSettings
+from roombell.errors import UsageError
+from roombell.settings import EndpointSettings, Keys, LimitSettings, Settings, StoreKind, StoreSettings
 
 _PORT_MAX: Final = 65535
 _ADDRESSES_MAX: Final = 64
@@ -135,19 +136,10 @@ def _address(value: Value) -> str:
 def _store(value: Value | None, default: StoreSettings) -> StoreSettings:
     if value is None:
         return default
-    scheme, _, rest = value.text().partition(":")
-    if scheme in ("postgresql", "postgres"):
-        raise value.error("PostgreSQL is not available in this version; use a file, as sqlite:///roombell.db")
-    if scheme == "memory" and not rest.strip("/"):
-        return StoreSettings(kind=StoreKind.MEMORY, path="")
-    path = rest.removeprefix("///")
-    if scheme != "sqlite" or path in (rest, "") or path.endswith("/"):
-        raise value.error("expected sqlite:///relative.db, sqlite:////absolute.db or memory:")
-    if path == ":memory:":
-        raise value.error("write memory: for a store in memory; it loses everything when the process ends")
-    if "?" in path or "#" in path or path.startswith("~"):
-        raise value.error("the path of the store's file may have no '?', '#' and no '~' at its beginning")
-    return StoreSettings(path=path)
+    try:
+        return StoreSettings.of_url(value.text())
+    except UsageError as error:
+        raise value.error(str(error)) from None
 
 
 def _limits(section: Section) -> LimitSettings:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from typing import Final
@@ -11,10 +13,14 @@ import msgspec
 from roombell.engine.model import OnDead
 from roombell.engine.retry import RetryPolicy
 from roombell.engine.router import EventFilter
+from roombell.errors import UsageError
 from roombell.transport.url import parse_url
 
 PORT_DEFAULT: Final = 7890
 _DAY_MS: Final = 86_400_000
+_PLAIN_URL: Final = re.compile(r"https://[a-z0-9.-]+(?:/|(?:/(?:[a-z][a-z.-]{0,23}|v[0-9]{1,2}))+)")
+_HASH_CHARS: Final = 8
+_NAME_CHARS_MAX: Final = 64
 
 
 class Keys(Mapping[str, str]):
@@ -50,6 +56,26 @@ class StoreSettings(msgspec.Struct, frozen=True):
 
     kind: StoreKind = StoreKind.SQLITE
     path: str = "roombell.db"
+
+    @classmethod
+    def of_url(cls, url: str) -> StoreSettings:
+        """What ``url`` names: ``sqlite:///relative.db``, ``sqlite:////absolute.db`` or ``memory:``.
+
+        :raises UsageError: it names no store; the message says what was expected.
+        """
+        scheme, _, rest = url.partition(":")
+        if scheme in ("postgresql", "postgres"):
+            raise UsageError("PostgreSQL is not available in this version; use a file, as sqlite:///roombell.db")
+        if scheme == "memory" and not rest.strip("/"):
+            return cls(kind=StoreKind.MEMORY, path="")
+        path = rest.removeprefix("///")
+        if scheme != "sqlite" or path in (rest, "") or path.endswith("/"):
+            raise UsageError("expected sqlite:///relative.db, sqlite:////absolute.db or memory:")
+        if path == ":memory:":
+            raise UsageError("write memory: for a store in memory; it loses everything when the process ends")
+        if "?" in path or "#" in path or path.startswith("~"):
+            raise UsageError("the path of the store's file may have no '?', '#' and no '~' at its beginning")
+        return cls(path=path)
 
     @property
     def url(self) -> str:
@@ -106,3 +132,21 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """LiveKit server's own sections in the file, which mean nothing here."""
     notes: tuple[str, ...] = ()
     """What the operator should be told at the start, one sentence each."""
+
+
+def name_of_url(url: str) -> str:
+    """An endpoint's name made from its URL alone, so that it stays when other URLs come, go or change places.
+
+    ``https://app.example.com/livekit`` is ``app.example.com_livekit``. Of a URL that is less plain only the host is
+    shown, with digits of the URL's hash: names appear in logs and metrics, and a path or a query may hold a secret.
+
+    :raises UsageError: it is no URL that a webhook can be posted to.
+    """
+    parsed = parse_url(url)
+    sent_to = parsed.origin + parsed.target
+    readable = (parsed.host + parsed.target).rstrip("/").replace("/", "_")
+    if _PLAIN_URL.fullmatch(sent_to) and len(readable) <= _NAME_CHARS_MAX:
+        return readable
+    digest = hashlib.sha256(sent_to.encode()).hexdigest()[:_HASH_CHARS]
+    host = re.sub(r"[^a-z0-9.-]+", "_", parsed.host)
+    return f"{host[: _NAME_CHARS_MAX - _HASH_CHARS - 1]}-{digest}"

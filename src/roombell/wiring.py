@@ -1,0 +1,110 @@
+"""From settings to the parts of a running system. The only place that picks a store, a transport, a clock."""
+
+from __future__ import annotations
+
+import os
+import random
+import secrets
+import socket
+import time
+from collections.abc import Mapping
+
+from roombell.engine.admission import AdmissionLimits
+from roombell.engine.core import EngineSettings
+from roombell.engine.lanes import HeldLimits
+from roombell.engine.model import EndpointId, EndpointStatus
+from roombell.engine.ports import Clock, Store
+from roombell.engine.router import EndpointPolicy
+from roombell.events import EventBuilder
+from roombell.settings import EndpointSettings, Settings, StoreKind, StoreSettings
+from roombell.signing import KeyRing
+from roombell.stores.memory import MemoryStore
+from roombell.stores.sqlite.client import SqliteStore
+from roombell.transport.http import HttpTransport
+from roombell.transport.target import HttpTarget
+
+
+class SystemClock:
+    """This machine's clock."""
+
+    def now_ms(self) -> int:
+        return time.time_ns() // 1_000_000
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+    def cpu_s(self) -> float:
+        return time.process_time()
+
+
+def system_random() -> random.Random:
+    """Draws that nobody can foresee."""
+    return random.SystemRandom()
+
+
+def event_builder() -> EventBuilder:
+    """Makes events with this machine's clock and randomness."""
+    return EventBuilder(now=time.time, token_bytes=secrets.token_bytes)
+
+
+def key_ring(settings: Settings) -> KeyRing:
+    """The keys as signing needs them.
+
+    :raises UsageError: there is none, or one is empty.
+    """
+    return KeyRing(settings.keys)
+
+
+def make_store(settings: StoreSettings) -> Store:
+    """The store that the settings name, not yet open."""
+    if settings.kind is StoreKind.MEMORY:
+        return MemoryStore()
+    return SqliteStore(settings.path)
+
+
+def make_transport(settings: Settings, statuses: Mapping[str, EndpointStatus], clock: Clock) -> HttpTransport:
+    """A transport that knows the configured endpoints."""
+    return HttpTransport(http_targets(settings, statuses), keys=key_ring(settings), clock=clock)
+
+
+def engine_settings(settings: Settings) -> EngineSettings:
+    """The engine's bounds, and a name for this worker that no other has or had."""
+    limits = settings.limits
+    return EngineSettings(
+        owner=f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}",
+        retention_ms=settings.retention_ms,
+        held=HeldLimits(deliveries_max=limits.held_deliveries_max, body_bytes_max=limits.held_bytes_max),
+        admission=AdmissionLimits(waiting_max=limits.accepts_waiting_max, waiting_bytes_max=limits.held_bytes_max),
+    )
+
+
+def http_targets(settings: Settings, statuses: Mapping[str, EndpointStatus]) -> dict[EndpointId, HttpTarget]:
+    """The endpoints as the transport knows them, by the ids that the store gave their names."""
+    return {statuses[endpoint.name].endpoint_id: http_target(endpoint) for endpoint in settings.endpoints}
+
+
+def http_target(endpoint: EndpointSettings) -> HttpTarget:
+    """One endpoint as the transport knows it."""
+    return HttpTarget(
+        name=endpoint.name,
+        url=endpoint.url,
+        api_key=endpoint.api_key,
+        headers=endpoint.headers,
+        timeout_ms=endpoint.timeout_ms,
+        connections_max=endpoint.concurrency,
+    )
+
+
+def endpoint_policies(settings: Settings, statuses: Mapping[str, EndpointStatus]) -> tuple[EndpointPolicy, ...]:
+    """The endpoints as the engine knows them, by the ids that the store gave their names."""
+    return tuple(
+        EndpointPolicy(
+            endpoint_id=statuses[endpoint.name].endpoint_id,
+            name=endpoint.name,
+            filter=endpoint.filter,
+            concurrency=endpoint.concurrency,
+            retry=endpoint.retry,
+            on_dead=endpoint.on_dead,
+        )
+        for endpoint in settings.endpoints
+    )
