@@ -25,8 +25,9 @@ _ENDPOINT_COUNT = query("endpoint_count")
 _EVENTS_OLD = query("events_old")
 _DELIVERIES_OF_EVENT = query("deliveries_of_event")
 _ATTEMPTS_FORGET = query("attempts_forget")
-_DELIVERY_FORGET = query("delivery_forget")
+_DELIVERIES_FORGET = query("deliveries_forget")
 _EVENT_FORGET = query("event_forget")
+_LANE_KEEP_LESS = query("lane_keep_less")
 _LANE_FORGET = query("lane_forget")
 
 
@@ -102,11 +103,10 @@ def prune(connection: sqlite3.Connection, place: Place, before_ms: int, limit: i
 def _forget(connection: sqlite3.Connection, events: list[int]) -> int:
     """Forgets events with all that hangs on them, and tells how many lanes went with them."""
     deliveries = [row for event in events for row in connection.execute(_DELIVERIES_OF_EVENT, (event,))]
-    keys = [(lane_id, sequence) for lane_id, sequence, _, _ in deliveries]
-    connection.executemany(_ATTEMPTS_FORGET, keys)
-    connection.executemany(_DELIVERY_FORGET, keys)
-    connection.executemany(_EVENT_FORGET, [(event,) for event in events])
-    dead = [endpoint_id for _, _, endpoint_id, is_dead in deliveries if is_dead]
+    dead = [endpoint_id for _, endpoint_id, is_dead in deliveries if is_dead]
     connection.executemany(_ENDPOINT_COUNT, [(0, -1, endpoint_id) for endpoint_id in dead])
-    touched = {lane_id for lane_id, _ in keys}
-    return connection.executemany(_LANE_FORGET, [(lane_id,) for lane_id in sorted(touched)]).rowcount if touched else 0
+    connection.executemany(_LANE_KEEP_LESS, [(lane_id,) for lane_id, _, _ in deliveries])
+    for statement in (_ATTEMPTS_FORGET, _DELIVERIES_FORGET, _EVENT_FORGET):
+        connection.executemany(statement, [(event,) for event in events])
+    lanes = sorted({lane_id for lane_id, _, _ in deliveries})
+    return connection.executemany(_LANE_FORGET, [(lane_id,) for lane_id in lanes]).rowcount if lanes else 0

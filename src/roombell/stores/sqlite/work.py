@@ -51,6 +51,7 @@ class _Lane(msgspec.Struct, gc=False):
     endpoint_id: EndpointId
     ordering_key: str
     last_sequence: Sequence
+    kept: int
     head_sequence: Sequence
     head_accepted_at_ms: int
     pending: int
@@ -90,7 +91,7 @@ class BatchWork:
         """By endpoint: how many more are pending, how many more are dead."""
         self._deliveries: list[tuple[int, int, int, int]] = []
         self._settled: list[tuple[str, int, str, int | None, int, int, int]] = []
-        self._attempts: list[tuple[int, int, int, int, int, str, int, str]] = []
+        self._attempts: list[tuple[int, int, int, str, int, str, int, int]] = []
 
     def apply(self) -> BatchResult:
         """Does all of the batch but the COMMIT."""
@@ -131,8 +132,9 @@ class BatchWork:
             if self._grant(lane):
                 lane.lease(self._batch.owner, self._batch.lease_expires_at_ms)
         lane.pending += 1
+        lane.kept += 1
         self._count(endpoint_id)[0] += 1
-        self._deliveries.append((lane.lane_id, sequence, event, accept.accepted_at_ms))
+        self._deliveries.append((event, lane.lane_id, sequence, accept.accepted_at_ms))
         held = lane.owner == self._batch.owner
         return Placed(endpoint_id, lane.lane_id, sequence, lane.generation if held else NO_LEASE)
 
@@ -187,14 +189,14 @@ class BatchWork:
         if attempt is not None:
             self._attempts.append(
                 (
-                    settle.lane_id,
-                    settle.sequence,
                     attempt.number,
                     attempt.started_at_ms,
                     attempt.duration_ms,
                     attempt.outcome,
                     attempt.status,
                     attempt.detail,
+                    settle.lane_id,
+                    settle.sequence,
                 )
             )
 
@@ -229,7 +231,7 @@ class BatchWork:
     def _new_lane(self, key: tuple[EndpointId, str]) -> _Lane:
         lane_id = self._connection.execute(_LANE_ADD, key).lastrowid
         assert lane_id is not None
-        return self._keep(_Lane(LaneId(lane_id), *key, Sequence(0), Sequence(1), 0, 0, 0, None, 0, NO_LEASE, 0))
+        return self._keep(_Lane(LaneId(lane_id), *key, Sequence(0), 0, Sequence(1), 0, 0, 0, None, 0, NO_LEASE, 0))
 
     def _keep(self, lane: _Lane) -> _Lane:
         self._lanes[lane.lane_id] = self._lanes_by_key[lane.endpoint_id, lane.ordering_key] = lane
@@ -247,9 +249,9 @@ class BatchWork:
     def _write(self) -> None:
         run = self._connection.executemany
         run(_DELIVERY_ADD, self._deliveries)
+        run(_ATTEMPT_ADD, self._attempts)
         settled = run(_DELIVERY_SETTLE, self._settled).rowcount if self._settled else 0
         assert settled == len(self._settled), "a delivery is settled once, and its attempts are numbered one by one"
-        run(_ATTEMPT_ADD, self._attempts)
         lanes = self._lanes.values()
         run(_LANE_WRITE, [_columns(lane) for lane in lanes])
         run(_LANE_FIND_HEAD, [(lane.lane_id,) for lane in lanes if lane.seek_head and lane.owner is None])
@@ -261,6 +263,7 @@ class BatchWork:
 def _columns(lane: _Lane) -> tuple[int | str | None, ...]:
     return (
         lane.last_sequence,
+        lane.kept,
         lane.head_sequence,
         lane.head_accepted_at_ms,
         lane.pending,

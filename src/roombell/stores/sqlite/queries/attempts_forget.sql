@@ -1,2 +1,2 @@
--- Forgets the attempts of a delivery.
-DELETE FROM attempt WHERE lane_id = ? AND sequence = ?
+-- Forgets the attempts at all deliveries of an event.
+DELETE FROM attempt WHERE event = ?

@@ -1,0 +1,2 @@
+-- Forgets all deliveries of an event.
+DELETE FROM delivery WHERE event = ?

@@ -1,2 +1,0 @@
--- Forgets a delivery.
-DELETE FROM delivery WHERE lane_id = ? AND sequence = ?
