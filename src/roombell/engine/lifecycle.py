@@ -57,7 +57,8 @@ class BackgroundLoop(ABC):
         self._stopping = True
         self._wake.set()
         await asyncio.shield(task)
-        self._task = None
+        if self._task is task:  # else somebody stopped it too, and started it again
+            self._task = None
 
     async def _run(self) -> None:
         while not self._stopping:
