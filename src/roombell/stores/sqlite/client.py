@@ -30,6 +30,7 @@ from roombell.stores.sqlite.child import Child
 
 T = TypeVar("T")
 
+LOCK_WAIT_S = 5.0
 RESTART_PAUSE_S_MIN = 0.1
 RESTART_PAUSE_S_MAX = 5.0
 CLOSE_DEADLINE_S = 10.0
@@ -55,10 +56,13 @@ class SqliteStore:
     ``open`` was called on.
 
     :param path: the file; made if there is none. Its folder must exist.
+    :param lock_wait_s: how long ``open`` waits for another process to let go of the file. A store whose service was
+        killed needs a moment to see it.
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    def __init__(self, path: str | os.PathLike[str], *, lock_wait_s: float = LOCK_WAIT_S) -> None:
         self._path = os.path.realpath(path)
+        self._lock_wait_s = lock_wait_s
         self._store_id: str | None = None
         self._child: Child | None = None
         self._starting = asyncio.Lock()
@@ -155,7 +159,7 @@ class SqliteStore:
     async def _start(self, *, keep_leases: bool) -> tuple[Child, str]:
         child = await Child.start()
         try:
-            answer = await child.ask(_encode(wire.Open(self._path, keep_leases)))
+            answer = await child.ask(_encode(wire.Open(self._path, keep_leases, self._lock_wait_s)))
         except BaseException:
             await child.kill()
             raise

@@ -37,9 +37,6 @@ from roombell.stores.sqlite.queries import query
 from roombell.stores.sqlite.trouble import store_error
 from roombell.stores.sqlite.work import BatchWork
 
-LOCK_WAIT_S = 5.0
-"""How long opening waits for a process that is about to let go of the file."""
-
 _ENDPOINTS = query("endpoints")
 _ENDPOINTS_OLDEST_LEASED = query("endpoints_oldest_leased")
 _ENDPOINT_ADD = query("endpoint_add")
@@ -53,7 +50,7 @@ class Database:
     Errors are ``StoreError`` and its children; after one, nothing of the call was written.
     """
 
-    def __init__(self, path: str | os.PathLike[str], *, lock_wait_s: float = LOCK_WAIT_S) -> None:
+    def __init__(self, path: str | os.PathLike[str], *, lock_wait_s: float) -> None:
         self.path = os.path.realpath(path)
         self._lock = FileLock(self.path, wait_s=lock_wait_s)
         self._connection: sqlite3.Connection | None = None

@@ -95,7 +95,7 @@ class _Server:
 
     def _result(self, request: wire.Request) -> object:
         if isinstance(request, wire.Open):
-            self._database = Database(request.path)
+            self._database = Database(request.path, lock_wait_s=request.lock_wait_s)
             self._database.open(keep_leases=request.keep_leases)
             return self._database.store_id
         assert self._database is not None, "the first request opens the database"

@@ -47,6 +47,7 @@ class Open(msgspec.Struct, frozen=True, array_like=True, tag="open"):
 
     path: str
     keep_leases: bool
+    lock_wait_s: float
 
 
 class Commit(msgspec.Struct, frozen=True, array_like=True, tag="commit"):

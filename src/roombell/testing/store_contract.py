@@ -1,0 +1,32 @@
+"""What every store must do, as tests.
+
+Subclass ``StoreContract`` in a test module and give it a fixture ``make_store``: a callable that makes an unopened
+store, over the same storage at each call, which is empty when a test begins. It needs pytest with pytest-asyncio in
+its auto mode::
+
+    class TestMyStore(StoreContract):
+        @pytest.fixture
+        def make_store(self, tmp_path):
+            return lambda: MyStore(tmp_path / "store.db")
+"""
+
+from __future__ import annotations
+
+from roombell.testing.store_contract_lanes import AcquireContract, LeaseContract
+from roombell.testing.store_contract_life import EndpointContract, LifeContract, RetentionContract
+from roombell.testing.store_contract_writes import AcceptContract, SettleContract
+from roombell.testing.store_driver import MakeStore
+
+__all__ = ["MakeStore", "StoreContract"]
+
+
+class StoreContract(
+    AcceptContract,
+    SettleContract,
+    AcquireContract,
+    LeaseContract,
+    EndpointContract,
+    RetentionContract,
+    LifeContract,
+):
+    """Every promise of ``roombell.engine.ports.Store``."""
