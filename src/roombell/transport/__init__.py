@@ -1,0 +1,15 @@
+"""Making attempts: one signed POST to an endpoint, and what came of it."""
+
+from roombell.transport.http import HttpTransport
+from roombell.transport.target import USER_AGENT, HttpLimits, HttpTarget
+from roombell.transport.url import EndpointUrl, EndpointUrlError, parse_url
+
+__all__ = [
+    "USER_AGENT",
+    "EndpointUrl",
+    "EndpointUrlError",
+    "HttpLimits",
+    "HttpTarget",
+    "HttpTransport",
+    "parse_url",
+]
