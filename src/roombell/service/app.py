@@ -30,7 +30,7 @@ class NotifierPort(Submitter, Protocol):
     def running(self) -> bool:
         """Whether it takes events."""
 
-    def endpoint_statuses(self) -> Awaitable[Sequence[EndpointStatus]]:
+    def endpoints(self) -> Awaitable[Sequence[EndpointStatus]]:
         """The endpoints with their counts, from the store.
 
         :raises StoreError: the store does not answer.
@@ -75,9 +75,9 @@ class Service:
             clock,
             running=lambda: notifier.running,
             stopping=lambda: self._http.stopping,
-            probe=notifier.endpoint_statuses,
+            probe=notifier.endpoints,
         )
-        self._figures = EndpointFigures(notifier.endpoint_statuses, clock)
+        self._figures = EndpointFigures(notifier.endpoints, clock)
         collector = ServiceCollector(self._recorder, self._figures, self._snapshot, clock)
         self._dev = DevEndpoint(keys, clock, show) if show is not None else None
         router.add("/webhook", POST=self._ingest.handle, early=self._ingest.early)
