@@ -99,8 +99,12 @@ class blocking_server:  # noqa: N801 - reads as a statement
     def _serve(self) -> None:
         sock, _ = self._listener.accept()
         sock.settimeout(10)
-        with sock, contextlib.suppress(OSError), self._context.wrap_socket(sock, server_side=True) as secure:
-            secure.recv(1)
+        plain = sock.dup()
+        with plain, contextlib.suppress(OSError):
+            with contextlib.suppress(ssl.SSLError), self._context.wrap_socket(sock, server_side=True) as secure:
+                secure.recv(1)
+            while plain.recv(65_536):  # closing with bytes unread would send a reset, which overtakes the alert
+                pass
 
     def __enter__(self):
         self._thread.start()
