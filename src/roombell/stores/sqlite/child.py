@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections import deque
 from pathlib import Path
+from typing import cast
 
 import roombell
 from roombell.errors import StoreError, StoreUnavailable
@@ -95,8 +96,7 @@ class Child(asyncio.Protocol):
             await asyncio.sleep(_EXIT_POLL_S)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's is one in all but name
 
     def data_received(self, data: bytes) -> None:
         self._received += data
