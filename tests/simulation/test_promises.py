@@ -9,12 +9,13 @@ from simulation.world import Endpoint, World, down_between, flaky, ok, refusing
 
 from roombell.engine.retry import RetryPolicy
 from roombell.stores.memory import MemoryDisk, MemoryStore
+from roombell.stores.sqlite.inline import InlineSqliteStore
 from roombell.testing.virtual_time import run
 
 PATIENT = RetryPolicy(attempts=1000, base_delay_ms=500, max_delay_ms=5_000)
 
 
-def memory():
+def memory(_folder=None):
     disk = MemoryDisk()
 
     def make():
@@ -22,6 +23,13 @@ def memory():
         return MemoryStore(disk)
 
     return make
+
+
+def sqlite(folder):
+    return lambda: InlineSqliteStore(folder / "roombell.db")
+
+
+STORES = [pytest.param(memory, id="memory"), pytest.param(sqlite, id="sqlite")]
 
 
 async def producers(world, rooms, per_room, *, gap_s):
@@ -35,10 +43,11 @@ async def producers(world, rooms, per_room, *, gap_s):
             group.create_task(one(room), name=f"outside-{room}")
 
 
-@pytest.mark.parametrize("seed", range(10))
-def test_every_event_arrives_once_and_in_order_while_nothing_fails(seed):
+@pytest.mark.parametrize("store", STORES)
+@pytest.mark.parametrize("seed", range(5))
+def test_every_event_arrives_once_and_in_order_while_nothing_fails(seed, store, tmp_path):
     async def main():
-        world = World(seed, [Endpoint("a", ok()), Endpoint("b", ok(0.1))], memory())
+        world = World(seed, [Endpoint("a", ok()), Endpoint("b", ok(0.1))], store(tmp_path))
         await world.start()
         await producers(world, rooms=20, per_room=20, gap_s=0.02)
         await world.settle_down()
@@ -52,11 +61,12 @@ def test_every_event_arrives_once_and_in_order_while_nothing_fails(seed):
     run(main())
 
 
-@pytest.mark.parametrize("seed", range(30))
-def test_flaky_endpoints_and_a_failing_store_lose_and_reorder_nothing(seed):
+@pytest.mark.parametrize("store", STORES)
+@pytest.mark.parametrize("seed", range(15))
+def test_flaky_endpoints_and_a_failing_store_lose_and_reorder_nothing(seed, store, tmp_path):
     async def main():
         endpoints = [Endpoint("flaky", flaky(0.3), retry=PATIENT), Endpoint("steady", ok(), retry=PATIENT)]
-        world = World(seed, endpoints, memory(), fault_share=0.05, lease_ms=20_000)
+        world = World(seed, endpoints, store(tmp_path), fault_share=0.05, lease_ms=20_000)
         await world.start()
         await producers(world, rooms=10, per_room=20, gap_s=0.1)
         await world.settle_down()
@@ -69,11 +79,12 @@ def test_flaky_endpoints_and_a_failing_store_lose_and_reorder_nothing(seed):
     run(main())
 
 
-@pytest.mark.parametrize("seed", range(30))
-def test_crashes_at_any_instant_lose_and_reorder_nothing(seed):
+@pytest.mark.parametrize("store", STORES)
+@pytest.mark.parametrize("seed", range(15))
+def test_crashes_at_any_instant_lose_and_reorder_nothing(seed, store, tmp_path):
     async def main():
         endpoints = [Endpoint("flaky", flaky(0.2), retry=PATIENT), Endpoint("steady", ok(), retry=PATIENT)]
-        world = World(seed, endpoints, memory(), lease_ms=20_000)
+        world = World(seed, endpoints, store(tmp_path), lease_ms=20_000)
         await world.start()
         outside = asyncio.create_task(producers(world, rooms=10, per_room=20, gap_s=0.2), name="outside")
         crashes = 0

@@ -99,7 +99,12 @@ class ScriptedTransport:
         endpoint.lanes_in_flight[request.lane_name] += 1
         assert endpoint.lanes_in_flight[request.lane_name] == 1, "two attempts of one lane in flight"
         arrival = Arrival(
-            self._world.clock.now_ms(), request.lane_name, delivery.sequence, delivery.event_id, request.attempt, delivery.body
+            self._world.clock.now_ms(),
+            request.lane_name,
+            delivery.sequence,
+            delivery.event_id,
+            request.attempt,
+            delivery.body,
         )
         try:
             now_s = asyncio.get_running_loop().time()
@@ -174,7 +179,9 @@ class World:
         self._inner = inner
         self.store = FaultyStore(inner, self.random)
         statuses = await inner.register(tuple(self.endpoints), now_ms=self.clock.now_ms())
-        self.by_id = {status.endpoint_id: self.endpoints[name] for name, status in statuses.items() if name in self.endpoints}
+        self.by_id = {
+            status.endpoint_id: self.endpoints[name] for name, status in statuses.items() if name in self.endpoints
+        }
         self.engine = Engine(
             self.store,
             ScriptedTransport(self),
@@ -194,7 +201,7 @@ class World:
                 task.cancel()
             await asyncio.gather(*doomed, return_exceptions=True)
         self._gone.set_result(None)
-        self._inner.crash() if hasattr(self._inner, "crash") else None
+        await self._inner.close()  # writes nothing: what is not committed by now is lost
         for endpoint in self.endpoints.values():
             assert endpoint.in_flight == 0
 
