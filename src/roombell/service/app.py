@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Protocol
+from typing import Protocol, Self
 
 import msgspec
 
@@ -20,6 +20,7 @@ from roombell.service.limits import HttpLimits
 from roombell.service.messages import Request, Response, json_response
 from roombell.service.metrics import EndpointFigures, MetricsPage, Recorder, ServiceCollector, Snapshot
 from roombell.service.router import Router
+from roombell.settings import Settings
 from roombell.signing import KeyRing
 
 
@@ -46,6 +47,18 @@ class ServiceOptions(msgspec.Struct, frozen=True, kw_only=True):
     limits: HttpLimits = HttpLimits()
     stop_s: float = 30.0
     """How long requests under way may take when the service stops."""
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> Self:
+        """What the configuration says."""
+        bounds = settings.limits
+        limits = HttpLimits(
+            body_bytes_max=bounds.body_bytes_max,
+            head_bytes_max=bounds.header_bytes_max,
+            connections_max=bounds.connections_max,
+        )
+        stop_s = settings.stop_timeout_ms / 1000
+        return cls(port=settings.port, hosts=settings.bind_addresses, limits=limits, stop_s=stop_s)
 
 
 class Service:

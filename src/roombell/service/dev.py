@@ -82,21 +82,5 @@ class DevEndpoint:
         self._show(shown)
 
 
-def as_line(shown: Shown) -> str:
-    """A delivery in one line for a terminal, escapes not yet taken out."""
-    if not shown.verified:
-        return f"refused: {shown.error}"
-    about = {
-        "room": shown.room,
-        "participant": shown.participant,
-        "track": shown.track,
-        "egress": shown.egress,
-        "ingress": shown.ingress,
-    }
-    told = "  ".join(f"{name}={value}" for name, value in about.items() if value)
-    again = f"  attempt {shown.attempt}" if shown.attempt not in ("", "1") else ""
-    return f"received {shown.event:<20} #{shown.sequence or '-'}  {told}{again}  verified"
-
-
 def _short(text: str) -> str:
     return text if len(text) <= _TEXT_CHARS_MAX else text[: _TEXT_CHARS_MAX - 1] + "…"

@@ -1,4 +1,4 @@
-"""The page of ``--dev``: one table, no script, no asset from anywhere."""
+"""What ``--dev`` shows of a delivery: a line for the terminal, and a page: one table, no script, no foreign asset."""
 
 from __future__ import annotations
 
@@ -68,6 +68,22 @@ code { font: .92em ui-monospace, monospace; }
 <body>
 <h1>Roombell</h1>
 """
+
+
+def as_line(shown: Shown) -> str:
+    """A delivery in one line for a terminal, escapes not yet taken out."""
+    if not shown.verified:
+        return f"refused: {shown.error}"
+    about = {
+        "room": shown.room,
+        "participant": shown.participant,
+        "track": shown.track,
+        "egress": shown.egress,
+        "ingress": shown.ingress,
+    }
+    told = "  ".join(f"{name}={value}" for name, value in about.items() if value)
+    again = f"  attempt {shown.attempt}" if shown.attempt not in ("", "1") else ""
+    return f"received {shown.event:<20} #{shown.sequence or '-'}  {told}{again}  verified"
 
 
 def page(rows: Sequence[Shown]) -> str:

@@ -24,6 +24,7 @@ from roombell.engine.hooks import (
     LeaseLost,
     Record,
 )
+from roombell.service.dev_page import Shown, as_line
 from roombell.service.log_lines import JsonLines, LineEncoder, TextLines
 
 _BUFFER_BYTES_MAX: Final = 8 * 1024 * 1024
@@ -181,27 +182,34 @@ class Logs:
                 if decision != "delivered" or self._level <= logging.INFO:
                     self._writer.write(self._lines.attempt(record))
             case DeliveryDead():
-                self._error(
+                self.note(
+                    "error",
                     "delivery given up",
                     event=record.event_type, event_id=record.event_id, endpoint=record.endpoint,
                     reason=record.reason, attempts=record.attempts,
                 )  # fmt: skip
             case EndpointDisabled():
-                self._error("endpoint disabled", endpoint=record.endpoint, reason=record.reason)
+                self.note("error", "endpoint disabled", endpoint=record.endpoint, reason=record.reason)
             case CommitFailed():
-                self._error("commit failed", error=record.code, reason=record.message)
+                self.note("error", "commit failed", error=record.code, reason=record.message)
             case LeaseLost():
-                self._writer.write(self._lines.note("warning", "lease lost", {"lane_id": record.lane_id}))
+                self.note("warning", "lease lost", lane_id=record.lane_id)
             case _:
                 pass
+
+    def note(self, level: str, message: str, **fields: str | int) -> None:
+        """Writes a line about anything else."""
+        if logging.getLevelNamesMapping()[level.upper()] >= self._level:
+            self._writer.write(self._lines.note(level, message, fields))
+
+    def show(self, shown: Shown) -> None:
+        """Writes a line about a delivery to the built-in endpoint of ``--dev``."""
+        self.note("info" if shown.verified else "warning", as_line(shown))
 
     def close(self) -> None:
         """Writes what waits and lets go of the standard library's logging."""
         logging.getLogger().removeHandler(self._handler)
         self._writer.close()
-
-    def _error(self, message: str, **fields: str | int) -> None:
-        self._writer.write(self._lines.note("error", message, fields))
 
     def _dropped_line(self, lines: int) -> bytes:
         return self._lines.note("warning", "log lines dropped: nobody read them fast enough", {"lines": lines})

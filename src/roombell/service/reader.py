@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import logging
 from enum import IntEnum
+from http import HTTPStatus
 from typing import Final, NoReturn, Protocol
 
 import httptools
@@ -139,7 +140,8 @@ class RequestReader:
         """Ends reading with an answer. Nothing if reading has ended."""
         if self.phase is not _DONE:
             self.close()
-            self._sink.request_refused(error_response(status, code, message))
+            headers = ((b"retry-after", b"1"),) if status == HTTPStatus.SERVICE_UNAVAILABLE else ()
+            self._sink.request_refused(error_response(status, code, message, headers))
 
     def _count(self, fed_bytes: int) -> None:
         """Bounds what the parser holds back: a header that never ends, and framing without a body."""

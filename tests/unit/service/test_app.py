@@ -30,9 +30,10 @@ from roombell.engine.model import (
 )
 from roombell.errors import Overloaded, Stopped, StoreFull, StoreUnavailable
 from roombell.service.app import Service, ServiceOptions
-from roombell.service.dev import as_line
+from roombell.service.dev_page import as_line
 from roombell.service.limits import HttpLimits
 from roombell.service.metric_table import METRICS, reference_page
+from roombell.settings import Keys, LimitSettings, Settings
 from roombell.signing import KeyRing
 
 KEYS = KeyRing({"devkey": "secret", "other": "secret2"})
@@ -469,3 +470,17 @@ async def test_only_the_last_deliveries_are_kept_and_long_names_are_cut(dev):
     deliveries = json.loads((await dev.get("/dev/deliveries")).body)["deliveries"]
     assert len(deliveries) == 500
     assert len(deliveries[0]["room"]) == 200
+
+
+def test_the_options_are_those_of_the_configuration():
+    settings = Settings(
+        keys=Keys({"devkey": "secret"}),
+        port=1234,
+        bind_addresses=("127.0.0.1",),
+        limits=LimitSettings(body_bytes_max=5, header_bytes_max=6, connections_max=7),
+        stop_timeout_ms=8_000,
+    )
+    options = ServiceOptions.from_settings(settings)
+    assert (options.port, options.hosts, options.stop_s) == (1234, ("127.0.0.1",), 8.0)
+    limits = options.limits
+    assert (limits.body_bytes_max, limits.head_bytes_max, limits.connections_max) == (5, 6, 7)

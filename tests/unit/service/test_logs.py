@@ -11,6 +11,7 @@ import pytest
 
 from roombell.engine.hooks import AttemptFinished, CommitFailed, DeliveryDead, EndpointDisabled, LeaseLost
 from roombell.engine.model import AttemptRecord, Delivery, LaneId, Sequence
+from roombell.service.dev_page import Shown
 from roombell.service.log_lines import TextLines, printable
 from roombell.service.logs import LogFormat, Logs, LogWriter
 
@@ -97,6 +98,14 @@ async def test_what_went_wrong_elsewhere_has_its_line(pipe, logs):
     told = lines(pipe)
     assert [line["msg"] for line in told] == ["delivery given up", "endpoint disabled", "commit failed", "lease lost"]
     assert (told[0]["reason"], told[2]["error"], told[3]["lane_id"]) == ("expired", "store_full", 7)
+
+
+async def test_a_delivery_to_the_built_in_endpoint_is_one_line(pipe, logs):
+    logs.show(Shown(0, verified=True, event="room_started", room="demo", sequence="1", attempt="1"))
+    logs.show(Shown(0, verified=False, error="No key."))
+    logs.close()
+    told = [(line["level"], line["msg"]) for line in lines(pipe)]
+    assert told == [("info", "received room_started         #1  room=demo  verified"), ("warning", "refused: No key.")]
 
 
 async def test_the_standard_library_logs_into_the_same_stream(pipe, logs):
