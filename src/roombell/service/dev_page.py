@@ -59,7 +59,8 @@ table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nu
 th, td { text-align: left; padding: .35rem .8rem .35rem 0; border-bottom: 1px solid var(--line); vertical-align: top; }
 th { font-weight: 600; font-size: .85rem; color: var(--dim); white-space: nowrap; }
 td { overflow-wrap: anywhere; }
-td:first-child { white-space: nowrap; }
+td:first-child { white-space: nowrap; width: 1%; }
+td:nth-child(2) { min-width: 12rem; }
 small { color: var(--dim); display: block; }
 code { font: .92em ui-monospace, monospace; }
 .good { color: var(--good); } .bad { color: var(--bad); }
@@ -107,13 +108,11 @@ def page(rows: Sequence[Shown]) -> str:
 def _row(row: Shown) -> str:
     second, rest_ms = divmod(row.received_at_ms, 1000)
     at = f"{time.strftime('%H:%M:%S', time.gmtime(second))}.{rest_ms:03d}"
+    if not row.verified:
+        refusal = f'<span class="bad">refused</span><small>{escape(row.error)}</small>'
+        return f'<tr><td>{at}</td><td colspan="{len(_COLUMNS) - 1}">{refusal}</td></tr>\n'
     resource = row.track or row.egress or row.ingress
     lane = f"{escape(row.lane)}<small>#{escape(row.sequence)}</small>" if row.sequence else escape(row.lane)
-    signature = (
-        '<span class="good">verified</span>'
-        if row.verified
-        else f'<span class="bad">refused</span><small>{escape(row.error)}</small>'
-    )
     cells = (
         at,
         f"{escape(row.event)}<small>{escape(row.event_id)}</small>",
@@ -122,6 +121,6 @@ def _row(row: Shown) -> str:
         f"<code>{escape(resource)}</code>" if resource else "",
         lane,
         escape(row.attempt),
-        signature,
+        '<span class="good">verified</span>',
     )
     return f"<tr>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>\n"
