@@ -229,7 +229,7 @@ async def test_an_event_is_taken_though_its_sender_has_gone(app):
     client.send(app.raw())
     await app.rig.until(lambda: app.notifier.futures)
     client.reset()
-    await asyncio.sleep(0.01)
+    await app.rig.until(lambda: app.service._http.connections == 0)
     assert not app.notifier.futures[0].cancelled()
     app.notifier.futures[0].set_result(Accepted(duplicate=False))
     await asyncio.sleep(0)
@@ -242,7 +242,7 @@ async def test_an_event_that_fails_after_its_sender_has_gone_makes_no_noise(app,
     client.send(app.raw())
     await app.rig.until(lambda: app.notifier.futures)
     client.reset()
-    await asyncio.sleep(0.01)
+    await app.rig.until(lambda: app.service._http.connections == 0)
     app.notifier.futures.pop().set_exception(StoreUnavailable("No answer."))
     await asyncio.sleep(0)
     assert [record.levelname for record in caplog.records] == ["WARNING"]

@@ -11,7 +11,7 @@ from roombell.errors import ConfigError, Overloaded, UsageError
 from roombell.service.http import HttpServer
 from roombell.service.limits import HttpLimits
 from roombell.service.messages import Deferred, Response, json_response
-from roombell.service.reader import SLICE_BYTES
+from roombell.service.reader import SLICE_BYTES, Phase
 from roombell.service.router import Router
 
 HOST = b"Host: a\r\n"
@@ -448,12 +448,12 @@ async def test_a_client_that_takes_no_answers_in_is_cut_in_the_end(rig, server):
 async def test_headers_that_drip_are_408(rig, server):
     client = await rig.connect()
     client.send(b"GE")
-    await asyncio.sleep(0.01)
+    await rig.until(lambda: [c._reader.phase for c in server._hub.connections] == [Phase.HEAD])
     client.send(b"T /hello HTTP/1.1\r\n")
     for _ in range(6):
         rig.pass_time(2)
         client.send(b"X: y\r\n")
-        await asyncio.sleep(0.005)
+        await asyncio.sleep(0)
     answer = await client.answer()
     assert (answer.status, answer.json["error"]) == (408, "timeout")
     assert await client.rest() == b""
