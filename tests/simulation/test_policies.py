@@ -6,8 +6,6 @@ import asyncio
 from collections import Counter
 
 import pytest
-from simulation.test_promises import PATIENT, STORES, memory
-from simulation.world import Endpoint, World, down_between, flaky, ok, refusing
 
 from roombell.engine.hooks import AttemptFinished, DeliveryDead, EndpointDisabled
 from roombell.engine.lanes import HeldLimits
@@ -16,6 +14,8 @@ from roombell.engine.retry import RetryPolicy
 from roombell.engine.router import EventFilter
 from roombell.errors import StoreFull
 from roombell.testing.virtual_time import run
+from simulation.test_promises import PATIENT, STORES, memory
+from simulation.world import Endpoint, World, down_between, flaky, ok, refusing
 
 THREE_TRIES = RetryPolicy(attempts=3, base_delay_ms=100, max_delay_ms=1000)
 

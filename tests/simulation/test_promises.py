@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from simulation.world import Endpoint, World, down_between, flaky, ok, refusing
 
 from roombell.engine.retry import RetryPolicy
 from roombell.stores.memory import MemoryDisk, MemoryStore
 from roombell.stores.sqlite.inline import InlineSqliteStore
 from roombell.testing.virtual_time import run
+from simulation.world import Endpoint, World, down_between, flaky, ok, refusing
 
 PATIENT = RetryPolicy(attempts=1000, base_delay_ms=500, max_delay_ms=5_000)
 

@@ -81,6 +81,7 @@ class Dispatcher(BackgroundLoop):
         self._to_disable: deque[tuple[EndpointTurn, str]] = deque()
         self._draining = False
         self._doubt_until_ms = 0
+        self._renew_at_ms = 0
         self.progress = asyncio.Event()
         """Set at every settle; whoever waits for progress clears it first."""
 
@@ -186,6 +187,8 @@ class Dispatcher(BackgroundLoop):
             self._let_go(lane, settle.due_at_ms)
         elif settle.block or result.pending == 0:
             self._held.drop(lane)
+            if self._worth_asking(lane.turn, self._clock.now_ms()):
+                self.wake()
         else:
             self._held.pop(lane)
             self._go_on(lane)
@@ -236,19 +239,22 @@ class Dispatcher(BackgroundLoop):
     def _pause_s(self) -> float:
         if self._to_page or self._to_disable:
             return 0.0
+        # What is due already and was not asked for had too little room; the lane that makes room wakes the loop.
         now_ms = self._clock.now_ms()
-        dues = [turn.next_due_at_ms for turn in self._turns.values() if turn.next_due_at_ms is not None and turn.room]
-        due_s = max(0.0, (min(dues) - now_ms) / 1000) if dues and not self._held.full else POLL_S
-        # Due, and yet not asked for: there was too little room. The next lane that goes wakes the loop.
-        return min(due_s or POLL_S, POLL_S, self._lease_ms / 4000)
+        dues = [turn.next_due_at_ms - now_ms for turn in self._turns.values() if turn.next_due_at_ms is not None]
+        later_s = [due_ms / 1000 for due_ms in dues if due_ms > 0]
+        return min([*later_s, POLL_S, self._lease_ms / 8000])
+
+    def _worth_asking(self, turn: EndpointTurn, now_ms: int) -> bool:
+        """Whether something may be due for the endpoint, and there is room enough for a transaction to pay."""
+        room = min(turn.room, LANES_PER_ACQUIRE_MAX)
+        if self._held.full or room * 4 < min(turn.lanes_max, LANES_PER_ACQUIRE_MAX):
+            return False
+        return turn.poll_at_ms <= now_ms or (turn.next_due_at_ms is not None and turn.next_due_at_ms <= now_ms)
 
     async def _acquire(self, turn: EndpointTurn) -> None:
         now_ms = self._clock.now_ms()
-        room = min(turn.room, LANES_PER_ACQUIRE_MAX)
-        due = turn.next_due_at_ms is not None and turn.next_due_at_ms <= now_ms
-        if self._held.full or not (due or turn.poll_at_ms <= now_ms):
-            return
-        if room * 4 < min(turn.lanes_max, LANES_PER_ACQUIRE_MAX):  # not yet worth a transaction
+        if not self._worth_asking(turn, now_ms):
             return
         turn.next_due_at_ms, turn.poll_at_ms = None, now_ms + round(POLL_S * 1000)
         expires_at_ms = now_ms + self._lease_ms
@@ -256,7 +262,7 @@ class Dispatcher(BackgroundLoop):
             acquired = await self._store.acquire(
                 self._owner,
                 turn.endpoint_id,
-                lanes_max=room,
+                lanes_max=min(turn.room, LANES_PER_ACQUIRE_MAX),
                 heads_max=HEADS_MAX,
                 body_bytes_max=min(self._held.body_bytes_left, BODY_BYTES_PER_ACQUIRE_MAX),
                 now_ms=now_ms,
@@ -310,6 +316,9 @@ class Dispatcher(BackgroundLoop):
 
     def _renew(self) -> None:
         now_ms = self._clock.now_ms()
+        if now_ms < self._renew_at_ms:
+            return
+        self._renew_at_ms = now_ms + self._lease_ms // 8
         for lane in self._held:
             if lane.expires_at_ms - now_ms < self._lease_ms // 2:
                 self._committer.renew(Renew(lane.lane_id, lane.generation, now_ms + self._lease_ms))
