@@ -98,7 +98,15 @@ def test_a_delivery_is_expired_from_its_greatest_age_on():
 
 
 def test_the_default_caps_grow_threefold_to_five_minutes():
-    assert [backoff_ms(POLICY, n, 0.0) for n in range(1, 8)] == [5000, 15_000, 45_000, 135_000, 300_000, 300_000, 300_000]
+    assert [backoff_ms(POLICY, n, 0.0) for n in range(1, 8)] == [
+        5000,
+        15_000,
+        45_000,
+        135_000,
+        300_000,
+        300_000,
+        300_000,
+    ]
 
 
 policies = st.builds(

@@ -7,7 +7,9 @@ from roombell.engine.router import EndpointPolicy, EventFilter, Router
 
 
 def router(**filters):
-    return Router([EndpointPolicy(EndpointId(n), name, filter_) for n, (name, filter_) in enumerate(filters.items(), 1)])
+    return Router(
+        [EndpointPolicy(EndpointId(n), name, filter_) for n, (name, filter_) in enumerate(filters.items(), 1)]
+    )
 
 
 @pytest.mark.parametrize(
