@@ -1,8 +1,7 @@
 """The store on a SQLite file, synchronous: each method is one transaction.
 
-WAL with ``synchronous=FULL``: one fsync for each transaction, after which it is durable. Nothing of the file is
-kept in memory between transactions save SQLite's own page cache, so a transaction that fails leaves nothing to
-repair here.
+WAL with ``synchronous=FULL``: one fsync for each transaction, after which it is durable. All that is kept of the file
+in memory is a cache of lanes, which a transaction that fails throws away.
 """
 
 from __future__ import annotations
@@ -32,6 +31,7 @@ from roombell.engine.model import (
 )
 from roombell.errors import StoreError
 from roombell.stores.sqlite import lanes, retention, schema
+from roombell.stores.sqlite.lane_cache import LaneCache
 from roombell.stores.sqlite.lock import FileLock
 from roombell.stores.sqlite.queries import query
 from roombell.stores.sqlite.trouble import store_error
@@ -56,6 +56,7 @@ class Database:
         self._connection: sqlite3.Connection | None = None
         self._store_id = ""
         self._prune_place = retention.START
+        self._lanes = LaneCache()
 
     @property
     def store_id(self) -> str:
@@ -87,6 +88,7 @@ class Database:
             raise
 
     def close(self) -> None:
+        self._lanes.clear()
         if self._connection is not None:
             with contextlib.suppress(sqlite3.Error):  # the last checkpoint can wait for the next opening
                 self._connection.close()
@@ -96,7 +98,8 @@ class Database:
     def commit(self, batch: Batch) -> BatchResult:
         started = time.perf_counter()
         with self._transaction() as connection:
-            result = BatchWork(connection, batch).apply()
+            self._lanes.trim()
+            result = BatchWork(connection, batch, self._lanes).apply()
         return msgspec.structs.replace(result, commit_ms=(time.perf_counter() - started) * 1000)
 
     def acquire(
@@ -112,7 +115,9 @@ class Database:
     ) -> Acquired:
         bounds = lanes.Bounds(lanes_max, heads_max, body_bytes_max)
         with self._transaction() as connection:
-            return lanes.acquire(connection, owner, endpoint_id, bounds, now_ms, expires_at_ms)
+            acquired = lanes.acquire(connection, owner, endpoint_id, bounds, now_ms, expires_at_ms)
+            self._lanes.forget(lane.lane_id for lane in acquired.lanes)
+            return acquired
 
     def page(
         self, lane_id: LaneId, generation: Generation, *, after: Sequence, heads_max: int, body_bytes_max: int
@@ -144,11 +149,13 @@ class Database:
 
     def reap(self, *, now_ms: int, max_age_ms: Mapping[EndpointId, int], limit: int) -> Reaped:
         with self._transaction() as connection:
+            self._lanes.clear()
             states = {status.endpoint_id: status.state for status in _statuses(connection)}
             return retention.reap(connection, states, now_ms, max_age_ms, limit)
 
     def prune(self, *, before_ms: int, limit: int) -> Pruned:
         with self._transaction() as connection:
+            self._lanes.clear()
             pruned, place = retention.prune(connection, self._prune_place, before_ms, limit)
         self._prune_place = place
         return pruned
@@ -164,6 +171,7 @@ class Database:
             at_commit = True
             connection.execute("COMMIT")
         except BaseException as error:
+            self._lanes.clear()
             self._roll_back(connection)
             if isinstance(error, (sqlite3.Error, UnicodeError, OverflowError)):
                 raise store_error(error, self.path, at_commit=at_commit) from error

@@ -9,8 +9,6 @@ from __future__ import annotations
 import sqlite3
 from collections import Counter
 
-import msgspec
-
 from roombell.engine.model import (
     NO_LEASE,
     Accept,
@@ -28,6 +26,7 @@ from roombell.engine.model import (
     Settle,
     Settled,
 )
+from roombell.stores.sqlite.lane_cache import LaneCache, LaneRow
 from roombell.stores.sqlite.queries import query
 
 _EVENT_ADD = query("event_add")
@@ -44,49 +43,22 @@ _DELIVERY_IS_PENDING_BETWEEN = query("delivery_is_pending_between")
 _ATTEMPT_ADD = query("attempt_add")
 
 
-class _Lane(msgspec.Struct, gc=False):
-    """A row of ``lane``; the fields stand in the order of its columns."""
-
-    lane_id: LaneId
-    endpoint_id: EndpointId
-    ordering_key: str
-    last_sequence: Sequence
-    kept: int
-    head_sequence: Sequence
-    head_accepted_at_ms: int
-    pending: int
-    due_at_ms: int
-    owner: str | None
-    expires_at_ms: int
-    generation: Generation
-    blocked: int
-    seek_head: bool = False
-    """Its lease ended with something pending, so that the head must be known exactly again."""
-
-    def lease(self, owner: str, expires_at_ms: int) -> None:
-        self.owner, self.expires_at_ms = owner, expires_at_ms
-        self.generation = Generation(self.generation + 1)
-
-    def end_lease(self) -> None:
-        self.owner = None
-        self.seek_head = self.pending > 0
-
-
 class BatchWork:
     """Applies one batch within the transaction that the connection is in.
 
-    Whatever fails, the transaction must be rolled back, and the object thrown away.
+    Whatever fails, the transaction must be rolled back, the object thrown away, and the cache cleared.
     """
 
-    def __init__(self, connection: sqlite3.Connection, batch: Batch) -> None:
+    def __init__(self, connection: sqlite3.Connection, batch: Batch, cache: LaneCache) -> None:
         self._connection = connection
         self._batch = batch
         self._grants: Counter[EndpointId] = Counter()
         for grant in batch.grants:
             self._grants[grant.endpoint_id] += grant.lanes
         self._active: dict[EndpointId, bool] = {}
-        self._lanes: dict[LaneId, _Lane] = {}
-        self._lanes_by_key: dict[tuple[EndpointId, str], _Lane] = {}
+        self._cache = cache
+        self._lanes: dict[LaneId, LaneRow] = {}
+        """The lanes that the batch touches."""
         self._counts: dict[EndpointId, list[int]] = {}
         """By endpoint: how many more are pending, how many more are dead."""
         self._deliveries: list[tuple[int, int, int, int]] = []
@@ -138,7 +110,7 @@ class BatchWork:
         held = lane.owner == self._batch.owner
         return Placed(endpoint_id, lane.lane_id, sequence, lane.generation if held else NO_LEASE)
 
-    def _grant(self, lane: _Lane) -> bool:
+    def _grant(self, lane: LaneRow) -> bool:
         endpoint_id = lane.endpoint_id
         if lane.blocked or self._grants[endpoint_id] <= 0 or not self._is_active(endpoint_id):
             return False
@@ -164,7 +136,7 @@ class BatchWork:
             lane.end_lease()
         return Settled(lost=False, pending=lane.pending)
 
-    def _check_head(self, lane: _Lane, sequence: Sequence) -> None:
+    def _check_head(self, lane: LaneRow, sequence: Sequence) -> None:
         if sequence != lane.head_sequence:
             bounds = (lane.lane_id, lane.head_sequence, sequence)
             found: tuple[int] = self._connection.execute(_DELIVERY_IS_PENDING_BETWEEN, bounds).fetchone()
@@ -213,29 +185,28 @@ class BatchWork:
         lane.expires_at_ms = renew.expires_at_ms
         return True
 
-    def _lane_for(self, endpoint_id: EndpointId, ordering_key: str) -> _Lane:
+    def _lane_for(self, endpoint_id: EndpointId, ordering_key: str) -> LaneRow:
         key = (endpoint_id, ordering_key)
-        lane = self._lanes_by_key.get(key)
-        if lane is None:
-            lane = self._load(_LANE_BY_KEY, key) or self._new_lane(key)
+        lane = self._cache.by_key.get(key) or self._load(_LANE_BY_KEY, key) or self._new_lane(key)
+        self._lanes[lane.lane_id] = lane
         return lane
 
-    def _held(self, lane_id: LaneId, generation: Generation) -> _Lane | None:
-        lane = self._lanes.get(lane_id) or self._load(_LANE_BY_ID, (lane_id,))
-        return lane if lane is not None and lane.owner is not None and lane.generation == generation else None
+    def _held(self, lane_id: LaneId, generation: Generation) -> LaneRow | None:
+        lane = self._cache.by_id.get(lane_id) or self._load(_LANE_BY_ID, (lane_id,))
+        if lane is None or lane.owner is None or lane.generation != generation:
+            return None
+        self._lanes[lane_id] = lane
+        return lane
 
-    def _load(self, statement: str, parameters: tuple[int | str, ...]) -> _Lane | None:
+    def _load(self, statement: str, parameters: tuple[int | str, ...]) -> LaneRow | None:
         row = self._connection.execute(statement, parameters).fetchone()
-        return None if row is None else self._keep(_Lane(*row))
+        return None if row is None else self._cache.keep(LaneRow(*row))
 
-    def _new_lane(self, key: tuple[EndpointId, str]) -> _Lane:
+    def _new_lane(self, key: tuple[EndpointId, str]) -> LaneRow:
         lane_id = self._connection.execute(_LANE_ADD, key).lastrowid
         assert lane_id is not None
-        return self._keep(_Lane(LaneId(lane_id), *key, Sequence(0), 0, Sequence(1), 0, 0, 0, None, 0, NO_LEASE, 0))
-
-    def _keep(self, lane: _Lane) -> _Lane:
-        self._lanes[lane.lane_id] = self._lanes_by_key[lane.endpoint_id, lane.ordering_key] = lane
-        return lane
+        lane = LaneRow(LaneId(lane_id), *key, Sequence(0), 0, Sequence(1), 0, 0, 0, None, 0, NO_LEASE, 0)
+        return self._cache.keep(lane)
 
     def _is_active(self, endpoint_id: EndpointId) -> bool:
         if endpoint_id not in self._active:
@@ -254,13 +225,15 @@ class BatchWork:
         assert settled == len(self._settled), "a delivery is settled once, and its attempts are numbered one by one"
         lanes = self._lanes.values()
         run(_LANE_WRITE, [_columns(lane) for lane in lanes])
-        run(_LANE_FIND_HEAD, [(lane.lane_id,) for lane in lanes if lane.seek_head and lane.owner is None])
+        seeking = [lane.lane_id for lane in lanes if lane.seek_head]
+        run(_LANE_FIND_HEAD, [(lane_id,) for lane_id in seeking])
+        self._cache.forget(seeking)
         counts = [(*moved, endpoint_id) for endpoint_id, moved in self._counts.items() if any(moved)]
         counted = run(_ENDPOINT_COUNT, counts).rowcount if counts else 0
         assert counted == len(counts), "an event is accepted for endpoints that are registered"
 
 
-def _columns(lane: _Lane) -> tuple[int | str | None, ...]:
+def _columns(lane: LaneRow) -> tuple[int | str | None, ...]:
     return (
         lane.last_sequence,
         lane.kept,

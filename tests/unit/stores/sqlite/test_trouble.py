@@ -291,7 +291,9 @@ async def test_a_commit_that_fails_leaves_nothing(path: Path) -> None:
     with pytest.raises(StoreUnavailable, match="disk failed"):
         await it.accept(event("a", one))
     store._database._connection = whole
-    assert not (await it.accept(event("a", one)))[0].duplicate
+    (again,) = await it.accept(event("a", one))
+    assert not again.duplicate
+    assert again.placed[0].sequence == 1
     await store.close()
 
 
