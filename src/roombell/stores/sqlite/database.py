@@ -34,7 +34,7 @@ from roombell.stores.sqlite import lanes, retention, schema
 from roombell.stores.sqlite.lane_cache import LaneCache
 from roombell.stores.sqlite.lock import FileLock
 from roombell.stores.sqlite.queries import query
-from roombell.stores.sqlite.trouble import store_error
+from roombell.stores.sqlite.trouble import file_error, store_error
 from roombell.stores.sqlite.work import BatchWork
 
 _ENDPOINTS = query("endpoints")
@@ -85,6 +85,8 @@ class Database:
             self.close()
             if isinstance(error, sqlite3.Error):
                 raise store_error(error, self.path) from error
+            if isinstance(error, OSError):
+                raise file_error(error, self.path) from error
             raise
 
     def close(self) -> None:

@@ -13,8 +13,8 @@ import msgspec
 
 from roombell.engine.model import EndpointId, Generation, LaneId, Sequence
 
-LANES_MAX = 20_000
-"""About ten megabytes."""
+LANES_MAX = 10_000
+"""About five megabytes."""
 
 
 class LaneRow(msgspec.Struct, gc=False):
