@@ -19,6 +19,12 @@ from roombell.events.event import WebhookEvent
 ID_CHARS_MAX: Final = 256
 """How long an event's id may be: it travels as a header and is a key in the store."""
 
+TYPE_CHARS_MAX: Final = 128
+"""How long an event's type may be. LiveKit's longest has 30."""
+
+ORDERING_KEY_CHARS_MAX: Final = 512
+"""A longer key is replaced by its hash, which orders the same: keys are indexed, and a room's name may be long."""
+
 DEFAULT_ORDERING_KEY: Final = "default"
 """LiveKit's key for an event that names no resource."""
 
@@ -107,7 +113,8 @@ def parse(raw: bytes) -> WebhookEvent:
 
     ``ordering_key`` is LiveKit's ``EventKey`` (``webhook/resource_url_notifier.go`` of livekit/protocol): the egress
     id, else the ingress id, else the room's name, else the participant's identity, else the track's sid, each of the
-    event's own top-level fields; then, where LiveKit stops, the room's name of an agent's job; else ``default``.
+    event's own top-level fields; then, where LiveKit stops, the room's name of an agent's job; else ``default``. A key of over
+    ``ORDERING_KEY_CHARS_MAX`` characters is given as its hash.
 
     :param raw: the body as it came off the socket. It is kept as it is, never re-encoded.
     :raises EventError: not a JSON object with an ``event``, or a field Roombell reads has a wrong type.
@@ -130,7 +137,7 @@ def parse(raw: bytes) -> WebhookEvent:
         type=wire.event,
         id=_id(wire.id, raw),
         created_at=_unix_s(wire.created_at_ or wire.created_at or 0),
-        ordering_key=next(filter(None, keys), DEFAULT_ORDERING_KEY),
+        ordering_key=_ordering_key(next(filter(None, keys), DEFAULT_ORDERING_KEY)),
         room_name=room.name
         or egress.room_name_
         or egress.room_name
@@ -164,6 +171,11 @@ def _decode(raw: bytes) -> _Wire:
         raise EventError(_refusal(raw, error)) from error
     if not wire.event:
         raise EventError("The body is JSON, but its `event` is empty: a LiveKit webhook names its event type there.")
+    if len(wire.event) > TYPE_CHARS_MAX or not wire.event.isprintable():
+        raise EventError(
+            f"The body's `event` must be printable text of at most {TYPE_CHARS_MAX} characters; this one has "
+            f"{len(wire.event)}. LiveKit's are like room_started."
+        )
     return wire
 
 
@@ -193,6 +205,12 @@ def _id(given: str | None, raw: bytes) -> str:
             f"({len(given)} characters) cannot be sent as a header. LiveKit's are like EV_eugWmGhovZmm."
         )
     return given
+
+
+def _ordering_key(key: str) -> str:
+    if len(key) <= ORDERING_KEY_CHARS_MAX:
+        return key
+    return "sha256-" + hashlib.sha256(key.encode()).hexdigest()
 
 
 def _unix_s(given: float | str) -> int:

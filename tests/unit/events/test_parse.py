@@ -225,3 +225,18 @@ def test_an_event_is_frozen_hashable_and_equal_by_its_bytes() -> None:
     assert len({event, parse(event.raw)}) == 1
     with pytest.raises(AttributeError):
         event.raw = b""  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("event_type", ["x" * 129, "room_started\n", "room\x00", "room\x1b[31m"])
+def test_an_event_type_that_could_garble_a_log_is_refused(event_type: str) -> None:
+    with pytest.raises(EventError, match="printable"):
+        parse(json.dumps({"event": event_type}).encode())
+
+
+def test_an_endless_ordering_key_is_replaced_by_a_hash_that_orders_the_same() -> None:
+    def key(name: str) -> str:
+        return parse(json.dumps({"event": "room_started", "room": {"name": name}}).encode()).ordering_key
+
+    assert key("r" * 512) == "r" * 512
+    assert key("r" * 513) == key("r" * 513) != key("r" * 514)
+    assert len(key("r" * 100_000)) < 100
