@@ -39,7 +39,7 @@ PARTICIPANTS = st.builds(
 )
 MESSAGES = st.builds(
     webhook.WebhookEvent,
-    event=st.sampled_from(EVENT_TYPES) | st.text(min_size=1),
+    event=st.sampled_from(EVENT_TYPES) | st.text(min_size=1, max_size=128).filter(str.isprintable),
     id=st.from_regex(r"EV_[a-zA-Z2-9]{12}", fullmatch=True),
     created_at=st.integers(1, 2**62),
     room=st.none() | ROOMS,
