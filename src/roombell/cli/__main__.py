@@ -1,0 +1,7 @@
+"""``python -m roombell.cli`` is ``roombell``."""
+
+import sys
+
+from roombell.cli import main
+
+sys.exit(main())

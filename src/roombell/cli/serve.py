@@ -1,0 +1,103 @@
+"""``roombell serve``."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+import msgspec
+
+from roombell.cli.options import config_option
+from roombell.cli.output import Output, counted
+from roombell.cli.serving import Serving
+from roombell.config import DEV_KEYS, Settings, load
+from roombell.service.logs import LogFormat, Logs
+from roombell.wiring import SystemClock
+
+_log = logging.getLogger("roombell.serve")
+_LEVELS = ("debug", "info", "warning", "error")
+
+
+@click.command(short_help="Run the service.")
+@config_option
+@click.option("--dev", is_flag=True, help="For development: needs no configuration, and shows what it delivers.")
+@click.option(
+    "--port", metavar="PORT", type=click.IntRange(0, 65535), help="Wins over the configured port; 0 takes a free one."
+)
+@click.option(
+    "--log-format",
+    type=click.Choice([form.value for form in LogFormat]),
+    default=LogFormat.AUTO.value,
+    show_default=True,
+    help="How the log on stderr looks; auto is text on a terminal and with --dev, and JSON elsewhere.",
+)
+@click.option("--log-level", type=click.Choice(_LEVELS), default="info", show_default=True, help="What is logged.")
+def serve(*, config: Path | None, dev: bool, port: int | None, log_format: str, log_level: str) -> int:
+    """Take webhooks and deliver them until they have arrived.
+
+    SIGTERM and Ctrl-C stop it gracefully, a second one at once. SIGHUP reads keys and endpoints anew.
+    """
+
+    def read() -> Settings:
+        settings = load(config, os.environ, dev=dev)
+        return settings if port is None else msgspec.structs.replace(settings, port=port)
+
+    settings = read()
+    form = LogFormat(log_format)
+    if dev and form is LogFormat.AUTO:
+        form = LogFormat.TEXT
+    logs = Logs(SystemClock().now_ms, form=form, level=log_level)
+    try:
+        return _run(settings, read, logs)
+    finally:
+        logs.close()
+
+
+def _run(settings: Settings, read: Callable[[], Settings], logs: Logs) -> int:
+    for note in settings.notes:
+        _log.warning("%s", note)
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        return runner.run(_serve(settings, read, logs))
+
+
+async def _serve(settings: Settings, read: Callable[[], Settings], logs: Logs) -> int:
+    serving = Serving(settings, read, logs)
+    announce = _announce_dev if settings.dev else _announce
+    return await serving.run(lambda: announce(settings, serving.url))
+
+
+def _announce(settings: Settings, url: str) -> None:
+    owed = counted(len(settings.endpoints), "endpoint")
+    _log.info("Listening on %s: %s, the store is %s.", url, owed, settings.store.url)
+    _log.info("Point LiveKit's webhook.urls at %s/webhook. To check this setup: roombell doctor", url)
+
+
+def _announce_dev(settings: Settings, url: str) -> None:
+    """What to do next. The key pair is shown only where it is LiveKit's public one."""
+    output = Output()
+    port = url.rpartition(":")[2]
+    key = next(iter(settings.keys))
+    pair = f"{key} / {DEV_KEYS[key]}" if dict(settings.keys) == dict(DEV_KEYS) else f"{', '.join(settings.keys)}"
+    to = "" if port == "7890" else f" --to {url}/webhook"
+    lines = (
+        ("Page", url, "what was delivered"),
+        ("Webhooks", f"{url}/webhook", "for LiveKit's webhook.urls"),
+        ("Key", pair, "livekit-server --dev has the same" if "/" in pair else "from your configuration"),
+        ("Store", settings.store.url, ""),
+    )
+    output.line(("Roombell takes webhooks and delivers them to its own page.", "bold"))
+    for name, value, remark in lines:
+        output.line(f"  {name:<9}", (f"{value:<34}", "cyan"), (remark, "dim"))
+    output.line("Next, in another terminal: ", (f"roombell trigger call{to}", "bold"))
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
+    try:
+        import uvloop
+    except ImportError:  # not to be had on every system
+        return asyncio.new_event_loop
+    return uvloop.new_event_loop
