@@ -115,7 +115,7 @@ class Notifier:
             transport = wiring.make_transport(self._settings, statuses, self._clock)
             bounds = wiring.engine_settings(self._settings)
             engine = Engine(store, transport, self._clock, wiring.system_random(), self._hooks, bounds)
-            engine.configure(wiring.endpoint_policies(self._settings, statuses))
+            engine.configure(wiring.endpoint_policies(self._settings, statuses), wiring.healths(statuses))
         except BaseException:
             await store.close()
             raise
@@ -219,7 +219,7 @@ class Notifier:
         self._settings = settings
         statuses = await store.register(self._names(), now_ms=self._clock.now_ms())
         transport.configure(wiring.http_targets(settings, statuses), wiring.key_ring(settings))
-        engine.configure(wiring.endpoint_policies(settings, statuses))
+        engine.configure(wiring.endpoint_policies(settings, statuses), wiring.healths(statuses))
 
     @property
     def settings(self) -> Settings:

@@ -108,3 +108,8 @@ def endpoint_policies(settings: Settings, statuses: Mapping[str, EndpointStatus]
         )
         for endpoint in settings.endpoints
     )
+
+
+def healths(statuses: Mapping[str, EndpointStatus]) -> dict[EndpointId, bytes]:
+    """What the store kept of the endpoints' health."""
+    return {status.endpoint_id: status.health for status in statuses.values()}

@@ -190,7 +190,10 @@ class World:
             Hooks(self._hooks),
             EngineSettings(owner=f"worker-{self.starts}", lease_ms=self._lease_ms, held=self._held),
         )
-        self.engine.configure([endpoint.policy(id_) for id_, endpoint in self.by_id.items()])
+        self.engine.configure(
+            [endpoint.policy(id_) for id_, endpoint in self.by_id.items()],
+            {status.endpoint_id: status.health for status in statuses.values()},
+        )
         self.engine.start()
         self.store.fault_share = self._fault_share
 

@@ -11,11 +11,13 @@ import msgspec
 
 from roombell.engine.committer import Committer
 from roombell.engine.decide import Disable, decide, is_expired
+from roombell.engine.health import Attempt, Evidence, Health, after, evidence
 from roombell.engine.hooks import AttemptFinished, DeliveryDead, Hooks
-from roombell.engine.lanes import EndpointTurn, HeldLanes, Lane, LaneState
-from roombell.engine.model import Delivery, DeliveryState, Failed, FailureKind, LaneId, Outcome, Settle
+from roombell.engine.lanes import HeldLanes
+from roombell.engine.model import AttemptRecord, Delivery, DeliveryState, Failed, FailureKind, LaneId, Outcome, Settle
 from roombell.engine.ports import AttemptRequest, Clock, Transport
 from roombell.engine.settlement import Verdict, attempt_record, expired, settle, verdict
+from roombell.engine.turns import EndpointTurn, Lane, LaneState
 
 _log = logging.getLogger("roombell.engine")
 
@@ -28,6 +30,9 @@ class LaneKeeper(Protocol):
 
     def disable(self, turn: EndpointTurn, reason: str) -> None:
         """The endpoint wants nothing more."""
+
+    def examined(self, turn: EndpointTurn, before: Health, why: str) -> None:
+        """The endpoint's breaker opened, closed, or stays open after a probe."""
 
 
 class Unsettled(msgspec.Struct, frozen=True, gc=False):
@@ -87,27 +92,27 @@ class Attempts:
 
     def pump(self) -> None:
         """Starts the attempts that can be started. Call it whenever a lane became ready."""
-        while not self._stopped and (lane := self._held.next()) is not None:
+        while not self._stopped and (lane := self._held.next(self._clock.now_ms())) is not None:
             task = asyncio.get_running_loop().create_task(self._attempt(lane, lane.heads[0]))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
     async def _attempt(self, lane: Lane, delivery: Delivery) -> None:
-        started_at_ms = self._clock.now_ms()
-        policy = lane.turn.policy
         try:
-            if lane.expires_at_ms <= started_at_ms:
-                self._keeper.lost(lane)  # this process was stopped for a while: somebody else may have the lane by now
-                return
-            if is_expired(delivery, policy.retry, now_ms=started_at_ms):
-                write = expired(delivery, lane.generation, on_dead=policy.on_dead, now_ms=started_at_ms)
-                self._write(lane, delivery, write, None)
-                return
-            outcome = await self._send(lane, delivery)
+            await self._make(lane, delivery, self._clock.now_ms())
         finally:
             self._held.landed(lane.turn)
             self.pump()
-        self._conclude(lane, delivery, outcome, started_at_ms)
+
+    async def _make(self, lane: Lane, delivery: Delivery, started_at_ms: int) -> None:
+        policy = lane.turn.policy
+        if lane.expires_at_ms <= started_at_ms:
+            self._keeper.lost(lane)  # this process was stopped for a while: somebody else may have the lane by now
+        elif is_expired(delivery, policy.retry, now_ms=started_at_ms):
+            write = expired(delivery, lane.generation, on_dead=policy.on_dead, now_ms=started_at_ms)
+            self._write(lane, delivery, write, None)
+        else:
+            self._conclude(lane, delivery, await self._send(lane, delivery), started_at_ms)
 
     async def _send(self, lane: Lane, delivery: Delivery) -> Outcome:
         request = AttemptRequest(
@@ -125,13 +130,25 @@ class Attempts:
     def _conclude(self, lane: Lane, delivery: Delivery, outcome: Outcome, started_at_ms: int) -> None:
         now_ms = self._clock.now_ms()
         policy = lane.turn.policy
-        decision = decide(delivery, outcome, policy.retry, now_ms=now_ms, draw=self._random.random())
+        attempt = attempt_record(delivery, outcome, started_at_ms=started_at_ms)
+        counted = self._examine(lane, outcome, attempt, now_ms)
+        decision = decide(delivery, outcome, policy.retry, now_ms=now_ms, draw=self._random.random(), counted=counted)
         if isinstance(decision, Disable) and lane.turn.active:
             self._keeper.disable(lane.turn, decision.reason)
         what = verdict(decision, now_ms=now_ms)
-        attempt = attempt_record(delivery, outcome, started_at_ms=started_at_ms)
-        write = settle(delivery, lane.generation, attempt, what, on_dead=policy.on_dead, now_ms=now_ms)
+        write = settle(delivery, lane.generation, attempt, what, on_dead=policy.on_dead, now_ms=now_ms, counted=counted)
         self._write(lane, delivery, write, what)
+
+    def _examine(self, lane: Lane, outcome: Outcome, attempt: AttemptRecord, now_ms: int) -> bool:
+        """Learns from an outcome how the endpoint is. Whether the attempt counts towards giving the delivery up."""
+        turn, before, shown = lane.turn, lane.turn.health, evidence(outcome)
+        seen = Attempt(shown, lane.lane_id, outcome.duration_ms, turn.in_flight, lane.probe)
+        draw = self._random.random() if shown is not Evidence.UP else 0.0
+        health = after(before, seen, limit_max=turn.policy.concurrency, now_ms=now_ms, draw=draw)
+        turn.health = health
+        if health.condition is not before.condition or health.probes != before.probes:
+            self._keeper.examined(turn, before, attempt.detail or f"{attempt.outcome} {attempt.status}".strip())
+        return not (lane.probe and health.is_open)
 
     def _write(self, lane: Lane, delivery: Delivery, write: Settle, what: Verdict | None) -> None:
         if lane.state is not LaneState.DROPPED:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from random import Random
 from typing import Final
 
@@ -109,13 +109,16 @@ class Engine:
         """Why the last commit failed; None if it did not."""
         return self._committer.last_error
 
-    def configure(self, policies: Iterable[EndpointPolicy]) -> None:
-        """Takes over the endpoints there are from now on, by the ids that the store gave them."""
+    def configure(self, policies: Iterable[EndpointPolicy], healths: Mapping[EndpointId, bytes] | None = None) -> None:
+        """Takes over the endpoints there are from now on, by the ids that the store gave them.
+
+        :param healths: what the store kept of their health.
+        """
         endpoints = tuple(policies)
         self._router = Router(endpoints)
         self._max_ages_ms = {endpoint.endpoint_id: endpoint.retry.max_age_ms for endpoint in endpoints}
         self._max_ages_ms[REMOVED] = RetryPolicy().max_age_ms
-        self._dispatcher.configure(endpoints)
+        self._dispatcher.configure(endpoints, healths or {})
 
     def start(self) -> None:
         """Begins to deliver and to take events."""

@@ -53,20 +53,23 @@ class Disable(msgspec.Struct, frozen=True, gc=False):
 Decision = Delivered | Retry | Dead | Disable
 
 
-def decide(delivery: Delivery, outcome: Outcome, policy: RetryPolicy, *, now_ms: int, draw: float) -> Decision:
+def decide(
+    delivery: Delivery, outcome: Outcome, policy: RetryPolicy, *, now_ms: int, draw: float, counted: bool = True
+) -> Decision:
     """What follows from ``outcome`` of the attempt numbered ``delivery.attempts + 1``.
 
     :param draw: a number drawn evenly from [0, 1); it decides the jitter.
+    :param counted: whether the attempt counts towards giving up; a probe of an endpoint that is down does not.
     """
     if isinstance(outcome, Answered):
         if outcome.status in _OK:
             return Delivered()
         if outcome.status == _GONE:
             return Disable(GONE)
-    attempts = delivery.attempts + 1
-    if attempts >= policy.attempts:
+    strikes = delivery.strikes + counted
+    if counted and strikes >= policy.attempts:
         return Dead(ATTEMPTS_EXHAUSTED)
-    due_at_ms = now_ms + _delay_ms(outcome, policy, attempts, now_ms, draw)
+    due_at_ms = now_ms + _delay_ms(outcome, policy, max(strikes, 1), now_ms, draw)
     if due_at_ms - delivery.accepted_at_ms >= policy.max_age_ms:
         return Dead(EXPIRED)
     return Retry(due_at_ms)

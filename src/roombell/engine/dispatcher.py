@@ -17,14 +17,15 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from random import Random
 from typing import Final
 
 from roombell.engine.attempts import Attempts
 from roombell.engine.committer import Committer
-from roombell.engine.hooks import EndpointDisabled, Hooks, LeaseLost
-from roombell.engine.lanes import HEADS_MAX, EndpointTurn, HeldLanes, HeldLimits, Lane, LaneState
+from roombell.engine.health import Health, decode, encode
+from roombell.engine.hooks import EndpointDisabled, EndpointFailing, EndpointRecovered, Hooks, LeaseLost
+from roombell.engine.lanes import HEADS_MAX, HeldLanes, HeldLimits
 from roombell.engine.lifecycle import BackgroundLoop
 from roombell.engine.model import (
     NO_LEASE,
@@ -45,6 +46,8 @@ from roombell.engine.model import (
 )
 from roombell.engine.ports import Clock, Store, Transport
 from roombell.engine.router import EndpointPolicy
+from roombell.engine.schedule import allow_probe, next_look_s, worth_asking
+from roombell.engine.turns import EndpointTurn, Lane, LaneState
 from roombell.errors import StoreError, StoreUnavailable
 
 POLL_S: Final = 5.0
@@ -79,6 +82,7 @@ class Dispatcher(BackgroundLoop):
         self._attempts = Attempts(self._held, self, transport, committer, clock=clock, random=random, hooks=hooks)
         self._to_page: deque[Lane] = deque()
         self._to_disable: deque[tuple[EndpointTurn, str]] = deque()
+        self._to_remember: dict[EndpointId, EndpointTurn] = {}
         self._draining = False
         self._doubt_until_ms = 0
         self._renew_at_ms = 0
@@ -91,8 +95,11 @@ class Dispatcher(BackgroundLoop):
         self._attempts.store_id = self._store.store_id
         super().start()
 
-    def configure(self, policies: Iterable[EndpointPolicy]) -> None:
-        """Takes over the endpoints there are from now on. Lanes of those that went are released unsent."""
+    def configure(self, policies: Iterable[EndpointPolicy], healths: Mapping[EndpointId, bytes]) -> None:
+        """Takes over the endpoints there are from now on. Lanes of those that went are released unsent.
+
+        :param healths: what the store kept of each one's health; used for endpoints that are new here.
+        """
         wanted = {policy.endpoint_id: policy for policy in policies}
         for endpoint_id in self._turns.keys() - wanted.keys():
             self._deactivate(self._turns.pop(endpoint_id))
@@ -100,7 +107,7 @@ class Dispatcher(BackgroundLoop):
             if endpoint_id in self._turns:
                 self._turns[endpoint_id].reconfigure(policy)
             else:
-                self._turns[endpoint_id] = EndpointTurn(policy)
+                self._turns[endpoint_id] = EndpointTurn(policy, decode(healths.get(endpoint_id, b"")))
         self.wake()
 
     @property
@@ -227,30 +234,28 @@ class Dispatcher(BackgroundLoop):
         while self._to_disable:  # taken off only when done: a store that fails is asked again
             await self._disable(*self._to_disable[0])
             self._to_disable.popleft()
+        while self._to_remember:
+            await self._remember(next(iter(self._to_remember)))
         while self._to_page:
             await self._page(self._to_page[0])
             self._to_page.popleft()
         self._renew()
         if not self._draining:
             for turn in list(self._turns.values()):
+                allow_probe(turn, self._clock.now_ms())
                 await self._acquire(turn)
+                self._held.queue(turn)  # its rate may allow another attempt by now
+            self._attempts.pump()
         return self._pause_s()
 
     def _pause_s(self) -> float:
-        if self._to_page or self._to_disable:
+        if self._to_page or self._to_disable or self._to_remember:
             return 0.0
-        # What is due already and was not asked for had too little room; the lane that makes room wakes the loop.
-        now_ms = self._clock.now_ms()
-        dues = [turn.next_due_at_ms - now_ms for turn in self._turns.values() if turn.next_due_at_ms is not None]
-        later_s = [due_ms / 1000 for due_ms in dues if due_ms > 0]
-        return min([*later_s, POLL_S, self._lease_ms / 8000])
+        turns = self._turns.values()
+        return min(next_look_s(turns, self._clock.now_ms()), POLL_S, self._lease_ms / 8000)
 
     def _worth_asking(self, turn: EndpointTurn, now_ms: int) -> bool:
-        """Whether something may be due for the endpoint, and there is room enough for a transaction to pay."""
-        room = min(turn.room, LANES_PER_ACQUIRE_MAX)
-        if self._held.full or room * 4 < min(turn.lanes_max, LANES_PER_ACQUIRE_MAX):
-            return False
-        return turn.poll_at_ms <= now_ms or (turn.next_due_at_ms is not None and turn.next_due_at_ms <= now_ms)
+        return not self._held.full and worth_asking(turn, now_ms, LANES_PER_ACQUIRE_MAX)
 
     async def _acquire(self, turn: EndpointTurn) -> None:
         now_ms = self._clock.now_ms()
@@ -287,7 +292,7 @@ class Dispatcher(BackgroundLoop):
         turn.starved = max(0, turn.starved - len(leased.heads))
         for delivery in leased.heads:
             self._held.append(lane, delivery)
-        if turn.active and not self._draining:
+        if turn.active and not self._draining and (turn.probing or not turn.health.is_open):
             self._held.ready(lane)
         else:
             self._release(lane, self._clock.now_ms())
@@ -323,6 +328,13 @@ class Dispatcher(BackgroundLoop):
             if lane.expires_at_ms - now_ms < self._lease_ms // 2:
                 self._committer.renew(Renew(lane.lane_id, lane.generation, now_ms + self._lease_ms))
 
+    async def _remember(self, endpoint_id: EndpointId) -> None:
+        turn = self._to_remember[endpoint_id]
+        health = turn.health
+        await self._store.set_endpoint_health(endpoint_id, encode(health))
+        if turn.health is health or not turn.health.is_open:
+            del self._to_remember[endpoint_id]
+
     async def _disable(self, turn: EndpointTurn, reason: str) -> None:
         await self._store.set_endpoint_state(
             turn.endpoint_id, EndpointState.DISABLED, reason=reason, now_ms=self._clock.now_ms()
@@ -331,7 +343,7 @@ class Dispatcher(BackgroundLoop):
     # Letting go
 
     def _go_on(self, lane: Lane) -> None:
-        if not lane.turn.active or self._draining:
+        if not lane.turn.active or self._draining or lane.turn.health.is_open:
             self._release(lane, self._clock.now_ms())
         elif lane.heads:
             self._held.ready(lane)
@@ -348,9 +360,25 @@ class Dispatcher(BackgroundLoop):
         self._hooks.emit(EndpointDisabled(turn.policy.name, reason))
         self.wake()
 
+    def examined(self, turn: EndpointTurn, before: Health, why: str) -> None:
+        """The endpoint's breaker opened, closed, or stays open after a probe."""
+        self._to_remember[turn.endpoint_id] = turn
+        turn.probing = False
+        if turn.health.is_open and not before.is_open:
+            self._hold_back(turn)
+            self._hooks.emit(EndpointFailing(turn.policy.name, why))
+        elif before.is_open and not turn.health.is_open:
+            down_ms = self._clock.now_ms() - before.opened_at_ms
+            self._hooks.emit(EndpointRecovered(turn.policy.name, down_ms))
+            turn.due_at(self._clock.now_ms())
+        self.wake()
+
     def _deactivate(self, turn: EndpointTurn) -> None:
         """Sends the endpoint nothing more. What is in flight ends as it will; its lanes are then given back."""
         turn.active = False
+        self._hold_back(turn)
+
+    def _hold_back(self, turn: EndpointTurn) -> None:
         for lane in self._held:
             if lane.turn is turn and lane.state in (LaneState.READY, LaneState.PAGING):
                 self._release(lane, self._clock.now_ms())

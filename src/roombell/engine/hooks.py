@@ -67,6 +67,20 @@ class EndpointDisabled(msgspec.Struct, frozen=True, gc=False):
     reason: str
 
 
+class EndpointFailing(msgspec.Struct, frozen=True, gc=False):
+    """An endpoint is taken to be down: only probes are sent until it answers. Its deliveries are kept."""
+
+    endpoint: str
+    reason: str
+
+
+class EndpointRecovered(msgspec.Struct, frozen=True, gc=False):
+    """An endpoint that was down has answered; sending begins again, gently."""
+
+    endpoint: str
+    down_ms: int
+
+
 class LeaseLost(msgspec.Struct, frozen=True, gc=False):
     """Another worker has the lane now; this one dropped it."""
 
@@ -94,6 +108,8 @@ Record = (
     | AttemptFinished
     | DeliveryDead
     | EndpointDisabled
+    | EndpointFailing
+    | EndpointRecovered
     | LeaseLost
     | Committed
     | CommitFailed

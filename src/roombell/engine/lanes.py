@@ -11,19 +11,15 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
-from enum import Enum, auto
 from typing import Final
 
 import msgspec
 
-from roombell.engine.model import Delivery, EndpointId, Generation, LaneId
-from roombell.engine.router import EndpointPolicy
+from roombell.engine.model import Delivery, LaneId
+from roombell.engine.turns import EndpointTurn, Lane, LaneState
 
 HEADS_MAX: Final = 16
 """Deliveries of one lane held in memory."""
-LANES_PER_SLOT: Final = 8
-"""Lanes an endpoint may hold for each attempt it may have in flight."""
-LANES_MIN: Final = 64
 
 
 class HeldLimits(msgspec.Struct, frozen=True):
@@ -33,83 +29,6 @@ class HeldLimits(msgspec.Struct, frozen=True):
     body_bytes_max: int = 64 * 1024 * 1024
     in_flight_max: int = 1024
     """Attempts under way at once, over all endpoints: the bound on connections in use."""
-
-
-class LaneState(Enum):
-    """What a held lane is doing."""
-
-    READY = auto()
-    IN_FLIGHT = auto()
-    SETTLING = auto()
-    PAGING = auto()
-    DROPPED = auto()
-
-
-class Lane:
-    """A leased lane in memory: its heads, oldest first."""
-
-    __slots__ = ("expires_at_ms", "generation", "heads", "key", "lane_id", "last_sequence", "state", "turn")
-
-    def __init__(
-        self, lane_id: LaneId, generation: Generation, key: str, turn: EndpointTurn, expires_at_ms: int
-    ) -> None:
-        self.lane_id, self.generation, self.key, self.turn = lane_id, generation, key, turn
-        self.expires_at_ms = expires_at_ms
-        self.heads: list[Delivery] = []
-        self.last_sequence = 0
-        self.state = LaneState.SETTLING
-
-
-class EndpointTurn:
-    """One endpoint's share: how much it has in flight, and which of its lanes are ready."""
-
-    __slots__ = (
-        "active",
-        "in_flight",
-        "lanes",
-        "lanes_max",
-        "next_due_at_ms",
-        "policy",
-        "poll_at_ms",
-        "queued",
-        "ready",
-        "starved",
-    )
-
-    def __init__(self, policy: EndpointPolicy) -> None:
-        self.policy = policy
-        self.active = True
-        self.in_flight = 0
-        self.lanes = 0
-        self.lanes_max = max(LANES_MIN, policy.concurrency * LANES_PER_SLOT)
-        self.ready: deque[Lane] = deque()
-        self.queued = False
-        self.starved = 0
-        """Deliveries known to wait in the store, due and without a lease."""
-        self.poll_at_ms = 0
-        self.next_due_at_ms: int | None = 0
-
-    @property
-    def endpoint_id(self) -> EndpointId:
-        return self.policy.endpoint_id
-
-    @property
-    def room(self) -> int:
-        """How many more lanes it may hold."""
-        return max(0, self.lanes_max - self.lanes) if self.active else 0
-
-    def due_at(self, due_at_ms: int) -> bool:
-        """Remembers that one of its lanes in the store is due then. Whether that is sooner than all known."""
-        sooner = self.next_due_at_ms is None or due_at_ms < self.next_due_at_ms
-        if sooner:
-            self.next_due_at_ms = due_at_ms
-        return sooner
-
-    def reconfigure(self, policy: EndpointPolicy) -> None:
-        """Takes over new settings, and sends again if it had stopped."""
-        self.policy = policy
-        self.active = True
-        self.lanes_max = max(LANES_MIN, policy.concurrency * LANES_PER_SLOT)
 
 
 class HeldLanes:
@@ -184,20 +103,22 @@ class HeldLanes:
         """Puts a lane with a head in line for its endpoint's next turn."""
         lane.state = LaneState.READY
         lane.turn.ready.append(lane)
-        self._queue(lane.turn)
+        self.queue(lane.turn)
 
-    def next(self) -> Lane | None:
+    def next(self, now_ms: int) -> Lane | None:
         """The lane whose head is to be sent now, or None; it counts as in flight until ``landed``."""
         while self._turns and self.in_flight < self._limits.in_flight_max:
             turn = self._turns.popleft()
             turn.queued = False
-            lane = _first_ready(turn)
+            lane = _first_ready(turn) if turn.bucket.has_one(now_ms) else None
             if lane is None:
                 continue
+            turn.bucket.take()
             lane.state = LaneState.IN_FLIGHT
+            lane.probe, turn.probing = turn.health.is_open, False
             turn.in_flight += 1
             self.in_flight += 1
-            self._queue(turn)
+            self.queue(turn)
             return lane
         return None
 
@@ -205,10 +126,11 @@ class HeldLanes:
         """An attempt has ended: its endpoint has a slot free."""
         turn.in_flight -= 1
         self.in_flight -= 1
-        self._queue(turn)
+        self.queue(turn)
 
-    def _queue(self, turn: EndpointTurn) -> None:
-        if not turn.queued and turn.ready and turn.in_flight < turn.policy.concurrency:
+    def queue(self, turn: EndpointTurn) -> None:
+        """Puts an endpoint in line for its next turn, if it has a lane ready and a slot free."""
+        if not turn.queued and turn.ready and turn.in_flight < turn.slots:
             turn.queued = True
             self._turns.append(turn)
 
@@ -218,7 +140,7 @@ class HeldLanes:
 
 
 def _first_ready(turn: EndpointTurn) -> Lane | None:
-    while turn.ready and turn.in_flight < turn.policy.concurrency:
+    while turn.ready and turn.in_flight < turn.slots:
         lane = turn.ready.popleft()
         if lane.state is LaneState.READY:
             return lane

@@ -106,6 +106,8 @@ class Delivery(msgspec.Struct, frozen=True, gc=False):
     """Attempts made and recorded so far."""
     body: bytes
     """The event exactly as it was accepted."""
+    strikes: int = 0
+    """Those of the attempts that count towards giving up: probes of an endpoint that is down do not."""
 
 
 class AttemptRecord(msgspec.Struct, frozen=True, gc=False):
@@ -160,6 +162,8 @@ class Settle(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Why it is dead or cancelled; empty otherwise."""
     block: bool = False
     """The lane stops here until a person decides (``on_dead: block``); its lease ends."""
+    counted: bool = True
+    """Whether the attempt counts towards giving up."""
 
 
 class Release(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -263,6 +267,8 @@ class EndpointStatus(msgspec.Struct, frozen=True):
     dead: int
     oldest_pending_at_ms: int | None
     """When the oldest of its pending deliveries was accepted."""
+    health: bytes = b""
+    """What ``set_endpoint_health`` kept; empty at first."""
 
 
 class Pruned(msgspec.Struct, frozen=True):

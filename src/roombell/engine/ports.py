@@ -103,6 +103,9 @@ class Store(Protocol):
     ) -> None:
         """Writes down that an endpoint is disabled, or active again."""
 
+    async def set_endpoint_health(self, endpoint_id: EndpointId, health: bytes) -> None:
+        """Keeps what is known of an endpoint's health, which means nothing to the store."""
+
     async def endpoints(self) -> tuple[EndpointStatus, ...]:
         """Every endpoint with its counts, removed ones that still owe something included. Costs an index scan."""
 

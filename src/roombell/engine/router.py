@@ -38,6 +38,8 @@ class EndpointPolicy(msgspec.Struct, frozen=True):
     concurrency: int = 64
     retry: RetryPolicy = RetryPolicy()
     on_dead: OnDead = OnDead.SKIP
+    rate_limit_per_s: float | None = None
+    """Attempts begun per second at most; None: as many as it can take."""
 
 
 class Router:

@@ -75,6 +75,7 @@ def settle(
     *,
     on_dead: OnDead,
     now_ms: int,
+    counted: bool = True,
 ) -> Settle:
     """The write that ends an attempt."""
     state = advance(DeliveryState.PENDING, what.verb)
@@ -89,6 +90,7 @@ def settle(
         due_at_ms=what.due_at_ms,
         reason=what.reason if dead else "",
         block=dead and on_dead is OnDead.BLOCK,
+        counted=counted,
     )
 
 

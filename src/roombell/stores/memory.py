@@ -136,6 +136,10 @@ class MemoryStore:
         self._check_open()
         self._disk.endpoints[endpoint_id].change(state, reason, now_ms)
 
+    async def set_endpoint_health(self, endpoint_id: EndpointId, health: bytes) -> None:
+        self._check_open()
+        self._disk.endpoints[endpoint_id].health = health
+
     async def endpoints(self) -> tuple[EndpointStatus, ...]:
         self._check_open()
         return tuple(
@@ -211,6 +215,7 @@ class MemoryStore:
         if settle.attempt is not None:
             assert settle.attempt.number == len(delivery.attempts) + 1, "attempts are numbered one by one"
             delivery.attempts.append(settle.attempt)
+            delivery.strikes += settle.counted
         lane.blocked = settle.block
         if settle.state is DeliveryState.PENDING:
             lane.due_at_ms = settle.due_at_ms

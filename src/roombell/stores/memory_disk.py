@@ -52,6 +52,7 @@ class DeliveryRow:
     reason: str = ""
     settled_at_ms: int | None = None
     attempts: list[AttemptRecord] = field(default_factory=list)
+    strikes: int = 0
 
 
 @dataclass(slots=True)
@@ -118,6 +119,7 @@ class LaneRow:
             accepted_at_ms=event.accepted_at_ms,
             attempts=len(found.attempts),
             body=event.body,
+            strikes=found.strikes,
         )
 
 
@@ -128,6 +130,7 @@ class EndpointRow:
     changed_at_ms: int
     state: EndpointState = EndpointState.ACTIVE
     reason: str = ""
+    health: bytes = b""
     pending: int = 0
     dead: int = 0
     owing: dict[LaneId, LaneRow] = field(default_factory=dict)
@@ -180,6 +183,7 @@ class EndpointRow:
             pending=self.pending,
             dead=self.dead,
             oldest_pending_at_ms=min((lane.head_accepted_at_ms() for lane in self.owing.values()), default=None),
+            health=self.health,
         )
 
 

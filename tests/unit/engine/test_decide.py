@@ -23,7 +23,7 @@ POLICY = RetryPolicy()
 
 
 def delivery(attempts=0, accepted_at_ms=NOW):
-    return Delivery(LaneId(1), Sequence(1), "EV_1", "room_started", accepted_at_ms, attempts, b"{}")
+    return Delivery(LaneId(1), Sequence(1), "EV_1", "room_started", accepted_at_ms, attempts, b"{}", attempts)
 
 
 @pytest.mark.parametrize("status", range(200, 300))

@@ -4,13 +4,15 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from roombell.engine.lanes import HEADS_MAX, LANES_MIN, EndpointTurn, HeldLanes, HeldLimits, Lane, LaneState
+from roombell.engine.health import Health
+from roombell.engine.lanes import HEADS_MAX, HeldLanes, HeldLimits
 from roombell.engine.model import Delivery, EndpointId, Generation, LaneId, Sequence
 from roombell.engine.router import EndpointPolicy
+from roombell.engine.turns import LANES_MIN, EndpointTurn, Lane, LaneState
 
 
 def turn(number=1, concurrency=2):
-    return EndpointTurn(EndpointPolicy(EndpointId(number), f"endpoint-{number}", concurrency=concurrency))
+    return EndpointTurn(EndpointPolicy(EndpointId(number), f"endpoint-{number}", concurrency=concurrency), Health())
 
 
 def delivery(lane_id=1, sequence=1, body=b"12345"):
@@ -39,7 +41,7 @@ def test_turns_go_round_the_endpoints_and_not_round_the_backlog():
         ready_lane(lanes, crowded, lane_id)
     ready_lane(lanes, quiet, 100)
     ready_lane(lanes, quiet, 101)
-    order = [lanes.next().turn.endpoint_id for _ in range(5)]
+    order = [lanes.next(0).turn.endpoint_id for _ in range(5)]
     assert order == [1, 2, 1, 2, 1]
 
 
@@ -47,10 +49,10 @@ def test_an_endpoint_never_has_more_in_flight_than_its_concurrency():
     lanes, one = held(), turn(concurrency=2)
     for lane_id in range(1, 6):
         ready_lane(lanes, one, lane_id)
-    assert [lanes.next() is not None for _ in range(3)] == [True, True, False]
+    assert [lanes.next(0) is not None for _ in range(3)] == [True, True, False]
     lanes.landed(one)
-    assert lanes.next() is not None
-    assert lanes.next() is None
+    assert lanes.next(0) is not None
+    assert lanes.next(0) is None
 
 
 def test_all_endpoints_together_stay_within_the_bound_on_attempts():
@@ -58,7 +60,7 @@ def test_all_endpoints_together_stay_within_the_bound_on_attempts():
     turns = [turn(n, concurrency=5) for n in range(1, 6)]
     for n, one in enumerate(turns):
         ready_lane(lanes, one, n + 1)
-    assert sum(lanes.next() is not None for _ in range(5)) == 3
+    assert sum(lanes.next(0) is not None for _ in range(5)) == 3
 
 
 def test_a_delivery_that_does_not_come_next_stays_in_the_store():
@@ -89,7 +91,7 @@ def test_past_the_bounds_a_lane_still_holds_its_oldest_delivery():
 def test_a_dropped_lane_is_never_anybodys_turn():
     lanes, one = held(), turn()
     lanes.drop(ready_lane(lanes, one, 1))
-    assert lanes.next() is None
+    assert lanes.next(0) is None
     assert (lanes.deliveries, lanes.body_bytes, one.lanes, len(lanes)) == (0, 0, 0, 0)
 
 
@@ -130,7 +132,7 @@ class Held(RuleBasedStateMachine):
 
     @rule()
     def start(self):
-        lane = self.lanes.next()
+        lane = self.lanes.next(0)
         if lane is not None:
             assert lane.heads
             self.flying.append(lane)

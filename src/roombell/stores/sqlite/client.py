@@ -116,6 +116,9 @@ class SqliteStore:
     ) -> None:
         await self._call(wire.SetEndpointState(endpoint_id, state, reason, now_ms), _NOTHING)
 
+    async def set_endpoint_health(self, endpoint_id: EndpointId, health: bytes) -> None:
+        await self._call(wire.SetEndpointHealth(endpoint_id, health), _NOTHING)
+
     async def endpoints(self) -> tuple[EndpointStatus, ...]:
         return await self._call(wire.Endpoints(), _STATUSES)
 

@@ -37,6 +37,7 @@ from roombell.stores.sqlite.queries import query
 from roombell.stores.sqlite.trouble import file_error, store_error
 from roombell.stores.sqlite.work import BatchWork
 
+_ENDPOINT_HEALTH = query("endpoint_health")
 _ENDPOINTS = query("endpoints")
 _ENDPOINTS_OLDEST_LEASED = query("endpoints_oldest_leased")
 _ENDPOINT_ADD = query("endpoint_add")
@@ -141,6 +142,11 @@ class Database:
         with self._transaction() as connection:
             _change(connection, endpoint_id, state, reason, now_ms)
 
+    def set_endpoint_health(self, endpoint_id: EndpointId, health: bytes) -> None:
+        with self._transaction() as connection:
+            changed = connection.execute(_ENDPOINT_HEALTH, (health, endpoint_id)).rowcount
+            assert changed == 1, "the endpoint is registered"
+
     def endpoints(self) -> tuple[EndpointStatus, ...]:
         with self._transaction() as connection:
             return tuple(
@@ -208,8 +214,8 @@ def _statuses(connection: sqlite3.Connection) -> list[EndpointStatus]:
     return [_status(row, leased.get(row[0])) for row in connection.execute(_ENDPOINTS)]
 
 
-def _status(row: tuple[int, str, str, str, int, int, int, int | None], leased: int | None) -> EndpointStatus:
-    endpoint_id, name, state, reason, changed_at_ms, pending, dead, waiting = row
+def _status(row: tuple[int, str, str, str, int, int, int, bytes, int | None], leased: int | None) -> EndpointStatus:
+    endpoint_id, name, state, reason, changed_at_ms, pending, dead, health, waiting = row
     return EndpointStatus(
         endpoint_id=EndpointId(endpoint_id),
         name=name,
@@ -219,4 +225,5 @@ def _status(row: tuple[int, str, str, str, int, int, int, int | None], leased: i
         pending=pending,
         dead=dead,
         oldest_pending_at_ms=min((at for at in (waiting, leased) if at is not None), default=None),
+        health=health,
     )

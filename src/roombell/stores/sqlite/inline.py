@@ -83,6 +83,9 @@ class InlineSqliteStore:
     ) -> None:
         self._database.set_endpoint_state(endpoint_id, state, reason=reason, now_ms=now_ms)
 
+    async def set_endpoint_health(self, endpoint_id: EndpointId, health: bytes) -> None:
+        self._database.set_endpoint_health(endpoint_id, health)
+
     async def endpoints(self) -> tuple[EndpointStatus, ...]:
         return self._database.endpoints()
 

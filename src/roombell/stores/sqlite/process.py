@@ -123,6 +123,9 @@ def _run(database: Database, request: wire.Request) -> object:  # noqa: PLR0911 
         case wire.SetEndpointState(endpoint_id, state, reason, now_ms):
             database.set_endpoint_state(endpoint_id, state, reason=reason, now_ms=now_ms)
             return None
+        case wire.SetEndpointHealth(endpoint_id, health):
+            database.set_endpoint_health(endpoint_id, health)
+            return None
         case wire.Endpoints():
             return database.endpoints()
         case wire.Reap(now_ms, max_age_ms, limit):

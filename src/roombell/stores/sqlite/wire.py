@@ -84,6 +84,11 @@ class SetEndpointState(msgspec.Struct, frozen=True, array_like=True, tag="set_en
     now_ms: int
 
 
+class SetEndpointHealth(msgspec.Struct, frozen=True, array_like=True, tag="set_endpoint_health"):
+    endpoint_id: EndpointId
+    health: bytes
+
+
 class Endpoints(msgspec.Struct, frozen=True, array_like=True, tag="endpoints"):
     pass
 
@@ -99,7 +104,7 @@ class Prune(msgspec.Struct, frozen=True, array_like=True, tag="prune"):
     limit: int
 
 
-Request = Open | Commit | Acquire | Page | Register | SetEndpointState | Endpoints | Reap | Prune
+Request = Open | Commit | Acquire | Page | Register | SetEndpointState | SetEndpointHealth | Endpoints | Reap | Prune
 
 
 def refusal(error: StoreError) -> bytes:

@@ -62,7 +62,7 @@ class BatchWork:
         self._counts: dict[EndpointId, list[int]] = {}
         """By endpoint: how many more are pending, how many more are dead."""
         self._deliveries: list[tuple[int, int, int, int]] = []
-        self._settled: list[tuple[str, int, str, int | None, int, int, int]] = []
+        self._settled: list[tuple[str, int, int, str, int | None, int, int, int]] = []
         self._attempts: list[tuple[int, int, int, str, int, str, int, int]] = []
 
     def apply(self) -> BatchResult:
@@ -151,6 +151,7 @@ class BatchWork:
             (
                 settle.state.value,
                 number,
+                int(attempt is not None and settle.counted),
                 "" if is_retry else settle.reason,
                 None if is_retry else settle.settled_at_ms,
                 settle.lane_id,

@@ -1,0 +1,2 @@
+-- Keeps what is known of an endpoint's health.
+UPDATE endpoint SET health = ? WHERE id = ?
