@@ -239,8 +239,10 @@ class Dispatcher(BackgroundLoop):
     def _pause_s(self) -> float:
         if self._to_page or self._to_disable:
             return 0.0
-        # What is due already and was not asked for had too little room; the lane that makes room wakes the loop.
         now_ms = self._clock.now_ms()
+        if not self._draining and any(self._worth_asking(turn, now_ms) for turn in self._turns.values()):
+            return 0.0  # it became due while the store was asked for others
+        # What is due already and was not asked for had too little room; the lane that makes room wakes the loop.
         dues = [turn.next_due_at_ms - now_ms for turn in self._turns.values() if turn.next_due_at_ms is not None]
         later_s = [due_ms / 1000 for due_ms in dues if due_ms > 0]
         return min([*later_s, POLL_S, self._lease_ms / 8000])
