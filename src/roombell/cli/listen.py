@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import signal
 import time
 from pathlib import Path
@@ -23,7 +24,7 @@ from roombell.cli.options import (
 )
 from roombell.cli.output import Output, Part
 from roombell.config import Keys
-from roombell.errors import ConfigError
+from roombell.errors import ConfigError, UsageError
 from roombell.service.http import HttpServer
 from roombell.service.limits import HttpLimits
 from roombell.signing import KeyRing
@@ -61,9 +62,19 @@ def listen(
     """
     if forward_to is not None:
         parse_url(forward_to)
+    _check_address(host)
     keys = chosen_keys(tool_settings(config), key, secret)
     screen = _Screen(Output(json=as_json), f" --config {config}" if config is not None else "")
     return asyncio.run(_listen(screen, keys, (host, port), forward_to or ""))
+
+
+def _check_address(host: str) -> None:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        raise UsageError(
+            f"--host is {host!r}; it must be an IP address of this machine, such as 127.0.0.1, or 0.0.0.0 for all."
+        ) from None
 
 
 async def _listen(screen: _Screen, keys: Keys, address: tuple[str, int], forward_to: str) -> ExitCode:

@@ -16,7 +16,7 @@ _WILDCARDS = ("0.0.0.0", "::")  # noqa: S104 - to be recognised, not to be bound
 
 config_option = click.option(
     "--config",
-    type=click.Path(path_type=Path),
+    type=click.Path(path_type=Path, readable=False),  # whoever reads it tells better what is wrong
     metavar="FILE",
     help="The configuration file. By default ROOMBELL_CONFIG names it.",
 )

@@ -6,9 +6,11 @@ so that they can be searched and cut.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Literal
 
 import msgspec
 from rich.console import Console
@@ -26,6 +28,12 @@ class _Console(Console):
         raise BrokenPipeError
 
 
+def _console(*, stderr: bool) -> Console:
+    """Rich alone would leave bold and dim where ``NO_COLOR`` is set; this leaves nothing."""
+    colours: Literal["auto"] | None = None if os.environ.get("NO_COLOR") else "auto"
+    return _Console(stderr=stderr, color_system=colours, highlight=False, markup=False, emoji=False, soft_wrap=True)
+
+
 class Output:
     """Where a command's lines go. Made anew for each command, so that it writes to the streams of that moment.
 
@@ -34,8 +42,7 @@ class Output:
 
     def __init__(self, *, json: bool = False) -> None:
         self.json = json
-        self._out = _Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
-        self._err = _Console(stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True)
+        self._out, self._err = _console(stderr=False), _console(stderr=True)
         self._encode = msgspec.json.Encoder().encode
 
     @property

@@ -114,9 +114,10 @@ class Arrivals:
 
     def take(self, deliveries: Sequence[Shown], wanted: set[str]) -> None:
         """Adds what is new among ``deliveries``."""
-        new = [one for one in deliveries if one.verified and one.event_id in wanted and one.event_id not in self._seen]
-        self._seen.update(one.event_id for one in new)
-        self.arrived += new
+        for one in deliveries:
+            if one.verified and one.event_id in wanted and one.event_id not in self._seen:
+                self._seen.add(one.event_id)
+                self.arrived.append(one)
 
     def in_order(self, sent: Sequence[WebhookEvent]) -> bool:
         """Whether in each lane the events arrived in the order in which they were sent."""

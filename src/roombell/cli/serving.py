@@ -216,12 +216,18 @@ class Serving:
     def _tell_reloaded(self, settings: Settings) -> None:
         for note in settings.notes:
             _log.warning("%s", note)
-        unchanged = [name for name in _FIXED if getattr(settings, name) != getattr(self._settings, name)]
-        if unchanged:
-            _log.warning("Changed in the configuration and in force after a restart only: %s.", ", ".join(unchanged))
+        waiting = [name for name, field in _FIXED.items() if getattr(settings, field) != getattr(self._settings, field)]
+        if waiting:
+            _log.warning("Changed in the configuration and in force after a restart only: %s.", ", ".join(waiting))
         keys, endpoints = counted(len(settings.keys), "API key"), counted(len(settings.endpoints), "endpoint")
         _log.info("The configuration was reloaded: %s, %s.", keys, endpoints)
 
 
-_FIXED: Final = ("port", "bind_addresses", "store", "retention_ms", "limits")
-"""Settings that SIGHUP does not change."""
+_FIXED: Final = {
+    "port": "port",
+    "bind_addresses": "bind_addresses",
+    "store": "store",
+    "retention": "retention_ms",
+    "limits": "limits",
+}
+"""Settings that SIGHUP does not change, by the names they have in the file."""

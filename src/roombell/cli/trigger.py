@@ -107,6 +107,7 @@ def trigger(
         return ExitCode.OK
     output = Output(json=as_json)
     name = _known(what)
+    _check_text(("--room", room or ""), ("--identity", identity))
     settings = tool_settings(config)
     keys = chosen_keys(settings, key, secret)
     run = _Run(output, url or _own_url(settings), keys, is_default=url is None)
@@ -125,6 +126,14 @@ def _known(what: str | None) -> str:
     near = difflib.get_close_matches(what, names, n=1, cutoff=0.5)
     mend = f"Did you mean {near[0]}?" if near else "To see all: roombell trigger --list"
     raise UsageError(f"There is no event or scenario {what!r}. {mend}")
+
+
+def _check_text(*given: tuple[str, str]) -> None:
+    for option, text in given:
+        try:
+            text.encode()
+        except UnicodeEncodeError:  # bytes of the command line that are no text
+            raise UsageError(f"{option} is not valid UTF-8 text, so it cannot stand in an event.") from None
 
 
 def _list(output: Output) -> None:
@@ -159,20 +168,19 @@ class _Run:
         self._sent: list[WebhookEvent] = []
         self._accepted: set[str] = set()
         self._told = 0
+        self._watching: asyncio.Task[None] | None = None
+        """Begins when an answer is Roombell's: nobody else is asked for deliveries."""
 
     async def send_all(self, bodies: Iterator[bytes], total: int) -> ExitCode:
         """Sends in order, each after the answer to the one before."""
         self._output.line(f"Sending {counted(total, 'event')} to {self._url}, signed with {next(iter(self._keys))}.")
         sender = Sender(self._url, self._keys, secrets.token_hex(4))
-        watch = asyncio.create_task(self._watch())
         try:
             for body in bodies:
                 await self._send(sender, parse(body), total)
             delivered = await self._delivered()
         finally:
-            watch.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await watch
+            await self._stop_watching()
             await sender.close()
         return self._summary(total, delivered=delivered)
 
@@ -181,6 +189,8 @@ class _Run:
         self._sent.append(event)
         if answer.accepted:
             self._accepted.add(event.id)
+        if answer.duplicate is not None and self._watching is None:
+            self._watching = asyncio.create_task(self._watch())
         self._tell_sent(event, answer, total)
         if not answer.status:
             if len(self._sent) < total:
@@ -195,6 +205,12 @@ class _Run:
         while await self._collect():  # noqa: ASYNC110 - it is another process that is asked
             await asyncio.sleep(POLL_INTERVAL_S)
 
+    async def _stop_watching(self) -> None:
+        if self._watching is not None:
+            self._watching.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._watching
+
     async def _collect(self) -> bool:
         """Whether this is a development service that tells."""
         deliveries = await self._dev.deliveries()
@@ -204,7 +220,7 @@ class _Run:
 
     async def _delivered(self) -> bool:
         """Shows the deliveries as they arrive. False if this is no development service."""
-        if not self._accepted or not await self._collect():
+        if self._watching is None or not self._accepted or not await self._collect():
             return False
         self._output.line("Delivered by the service, in the order of arrival:")
         with self._output.waiting("Waiting for deliveries"):

@@ -34,9 +34,9 @@ def next_look_s(turns: Iterable[EndpointTurn], now_ms: int) -> float:
 
 
 def _waits_s(turn: EndpointTurn, now_ms: int) -> Iterable[float]:
-    moments = (turn.next_due_at_ms, turn.health.probe_at_ms if turn.health.is_open else None)
-    for moment_ms in moments:
-        if moment_ms is not None and moment_ms > now_ms:
-            yield (moment_ms - now_ms) / 1000
+    if turn.next_due_at_ms is not None and turn.next_due_at_ms > now_ms:
+        yield (turn.next_due_at_ms - now_ms) / 1000
+    if turn.health.is_open and not turn.probing and not turn.in_flight:
+        yield max(0, turn.health.probe_at_ms - now_ms) / 1000
     if turn.ready and turn.bucket.wait_s:
         yield turn.bucket.wait_s + _TOKEN_MARGIN_S

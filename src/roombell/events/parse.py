@@ -113,8 +113,8 @@ def parse(raw: bytes) -> WebhookEvent:
 
     ``ordering_key`` is LiveKit's ``EventKey`` (``webhook/resource_url_notifier.go`` of livekit/protocol): the egress
     id, else the ingress id, else the room's name, else the participant's identity, else the track's sid, each of the
-    event's own top-level fields; then, where LiveKit stops, the room's name of an agent's job; else ``default``. A key of over
-    ``ORDERING_KEY_CHARS_MAX`` characters is given as its hash.
+    event's own top-level fields; then, where LiveKit stops, the room's name of an agent's job; else ``default``.
+    A key of over ``ORDERING_KEY_CHARS_MAX`` characters is given as its hash.
 
     :param raw: the body as it came off the socket. It is kept as it is, never re-encoded.
     :raises EventError: not a JSON object with an ``event``, or a field Roombell reads has a wrong type.

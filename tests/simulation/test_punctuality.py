@@ -1,0 +1,40 @@
+"""Retries are made when they are due, not at the poll that exists for lost wake-ups."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from roombell.engine.model import Answered
+from roombell.engine.retry import RetryPolicy
+from roombell.stores.memory import MemoryDisk, MemoryStore
+from roombell.testing.virtual_time import run
+from simulation.world import Endpoint, World
+
+ROOMS = 5
+QUICK = RetryPolicy(attempts=1000, base_delay_ms=20, max_delay_ms=20)
+SLOW_S = 20.0
+IN_TIME_MS = 1000
+
+
+def failing_at_first_and_then_slow(now_s, request, draw):
+    """So that no end of a second attempt wakes anybody up in time for another one."""
+    return (0.001, Answered(500, 1)) if request.attempt == 1 else (SLOW_S, Answered(200, 1))
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_retry_that_falls_due_while_the_store_is_asked_for_others_is_made_in_time(seed):
+    async def main():
+        disk = MemoryDisk()
+        endpoint = Endpoint("app", failing_at_first_and_then_slow, retry=QUICK)
+        world = World(seed, [endpoint], lambda: MemoryStore(disk))
+        await world.start()
+        await asyncio.gather(*(world.emit(f"EV_{room}", f"room-{room}") for room in range(ROOMS)))
+        accepted_at_ms = world.clock.now_ms()
+        await world.settle_down()
+        await world.stop()
+        world.check_all_delivered()
+        assert max(arrival.at_ms for arrival in endpoint.arrivals) - accepted_at_ms < IN_TIME_MS
+
+    run(main())
