@@ -182,15 +182,14 @@ def test_what_a_removed_endpoint_is_owed_is_cancelled_when_it_is_too_old():
 
 def test_an_endpoint_that_is_down_for_longer_than_the_greatest_age_abandons_by_age():
     async def main():
-        seen = []
         patient = RetryPolicy(attempts=10**6, base_delay_ms=1000, max_delay_ms=600_000, max_age_ms=3600_000)
         app = Endpoint("app", refusing, retry=patient)
-        world = World(1, [app], memory(), hooks=[seen.append])
+        world = World(1, [app], memory())
         await world.start()
         await emit_all(world, "EV_1", "EV_2", "EV_3")
         await asyncio.sleep(2 * 3600)
-        dead = [r for r in seen if isinstance(r, DeliveryDead)]
-        assert [(d.event_id, d.reason) for d in dead] == [(f"EV_{n}", "expired") for n in (1, 2, 3)]
+        ended = [(d.event_id, d.state, d.reason) for d in world._inner._disk.deliveries()]
+        assert ended == [(f"EV_{n}", "dead", "expired") for n in (1, 2, 3)]
         await world.stop()
 
     run(main())

@@ -20,7 +20,7 @@ IN_TIME_MS = 1000
 
 def failing_at_first_and_then_slow(now_s, request, draw):
     """So that no end of a second attempt wakes anybody up in time for another one."""
-    return (0.001, Answered(500, 1)) if request.attempt == 1 else (SLOW_S, Answered(200, 1))
+    return (0.001, Answered(422, 1)) if request.attempt == 1 else (SLOW_S, Answered(200, 1))
 
 
 @pytest.mark.parametrize("seed", range(20))

@@ -42,6 +42,7 @@ class Endpoint:
     filter: EventFilter = EventFilter()
     retry: RetryPolicy = RetryPolicy()
     on_dead: OnDead = OnDead.SKIP
+    rate_limit_per_s: float | None = None
     arrivals: list[Arrival] = field(default_factory=list)
     in_flight: int = 0
     in_flight_most: int = 0
@@ -55,6 +56,7 @@ class Endpoint:
             concurrency=self.concurrency,
             retry=self.retry,
             on_dead=self.on_dead,
+            rate_limit_per_s=self.rate_limit_per_s,
         )
 
     @property

@@ -87,6 +87,8 @@ def evidence(outcome: Outcome) -> Evidence:
             | FailureKind.UNREACHABLE
             | FailureKind.TLS
             | FailureKind.TIMEOUT_CONNECT
+            | FailureKind.PROXY
+            | FailureKind.BLOCKED
         ):
             return Evidence.DOWN
         case (

@@ -64,6 +64,10 @@ class FailureKind(StrEnum):
     TIMEOUT_WAIT = "timeout_wait"
     TIMEOUT_READ = "timeout_read"
     PROTOCOL = "protocol"
+    PROXY = "proxy"
+    """The proxy before the endpoint is at fault: it cannot be reached, or it refused to pass the request on."""
+    BLOCKED = "blocked"
+    """The endpoint's address is one that may not be connected to; nothing was sent."""
     CONFIGURATION = "configuration"
     """The request could not be made at all, by a fault on our side: an unknown key, an endpoint without URL."""
 
