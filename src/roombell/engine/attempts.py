@@ -9,9 +9,10 @@ from typing import Protocol
 
 import msgspec
 
+from roombell.engine.answers import Evidence, rule_of
 from roombell.engine.committer import Committer
 from roombell.engine.decide import Disable, decide, is_expired
-from roombell.engine.health import Attempt, Evidence, Health, after, evidence
+from roombell.engine.health import Attempt, Health, after
 from roombell.engine.hooks import AttemptFinished, DeliveryDead, Hooks
 from roombell.engine.lanes import HeldLanes
 from roombell.engine.model import AttemptRecord, Delivery, DeliveryState, Failed, FailureKind, LaneId, Outcome, Settle
@@ -141,7 +142,7 @@ class Attempts:
 
     def _examine(self, lane: Lane, outcome: Outcome, attempt: AttemptRecord, now_ms: int) -> bool:
         """Learns from an outcome how the endpoint is. Whether the attempt counts towards giving the delivery up."""
-        turn, before, shown = lane.turn, lane.turn.health, evidence(outcome)
+        turn, before, shown = lane.turn, lane.turn.health, rule_of(outcome).evidence
         seen = Attempt(shown, lane.lane_id, outcome.duration_ms, turn.in_flight, lane.probe)
         draw = self._random.random() if shown is not Evidence.UP else 0.0
         health = after(before, seen, limit_max=turn.policy.concurrency, now_ms=now_ms, draw=draw)

@@ -1,13 +1,9 @@
 """What follows from an attempt: one pure function.
 
-| outcome | decision |
-| --- | --- |
-| 2xx | delivered |
-| 410 | the endpoint is disabled; the delivery is kept |
-| 429, 503 with a usable Retry-After | retry then, clamped to [0, ``max_delay_ms``], with jitter on top |
-| anything else: other statuses, redirects, every failure | retry by back-off |
-| the same, when ``attempts`` are used up | dead: ``attempts exhausted`` |
-| the same, when the retry would be due past ``max_age_ms`` | dead: ``expired`` |
+``answers`` says what an outcome means. On top of it stand the bounds of the endpoint's policy: when the ``attempts``
+are used up the delivery is dead (``attempts exhausted``), and so it is when the retry would be due past ``max_age_ms``
+(``expired``). An endpoint that did not take an event may say more in the header ``webhook-delivery`` of its answer:
+``disable`` disables it as 410 does, ``abort-message`` gives up this one delivery.
 """
 
 from __future__ import annotations
@@ -16,6 +12,7 @@ from typing import Final
 
 import msgspec
 
+from roombell.engine.answers import Follows, rule_of
 from roombell.engine.model import Answered, Delivery, Failed, Outcome
 from roombell.engine.retry import RetryPolicy, backoff_ms, retry_after_ms
 
@@ -23,9 +20,8 @@ ATTEMPTS_EXHAUSTED: Final = "attempts exhausted"
 EXPIRED: Final = "expired"
 GONE: Final = "the endpoint answered 410 Gone"
 
-_OK: Final = range(200, 300)
-_GONE: Final = 410
-_OBEYED: Final = frozenset({429, 503})
+ABORTED: Final = "aborted by the endpoint"
+ASKED: Final = "the endpoint asked for it (webhook-delivery: disable)"
 
 
 class Delivered(msgspec.Struct, frozen=True, gc=False):
@@ -61,11 +57,14 @@ def decide(
     :param draw: a number drawn evenly from [0, 1); it decides the jitter.
     :param counted: whether the attempt counts towards giving up; a probe of an endpoint that is down does not.
     """
-    if isinstance(outcome, Answered):
-        if outcome.status in _OK:
-            return Delivered()
-        if outcome.status == _GONE:
-            return Disable(GONE)
+    follows = rule_of(outcome).follows
+    if follows is Follows.DELIVERED:
+        return Delivered()
+    if follows is Follows.DISABLE:
+        return Disable(GONE)
+    asked = _asked(outcome)
+    if asked is not None:
+        return asked
     strikes = delivery.strikes + counted
     if counted and strikes >= policy.attempts:
         return Dead(ATTEMPTS_EXHAUSTED)
@@ -80,9 +79,19 @@ def is_expired(delivery: Delivery, policy: RetryPolicy, *, now_ms: int) -> bool:
     return now_ms - delivery.accepted_at_ms >= policy.max_age_ms
 
 
+def _asked(outcome: Outcome) -> Decision | None:
+    match outcome.control if isinstance(outcome, Answered) else None:
+        case "disable":
+            return Disable(ASKED)
+        case "abort-message":
+            return Dead(ABORTED)
+        case _:
+            return None
+
+
 def _delay_ms(outcome: Outcome, policy: RetryPolicy, attempts: int, now_ms: int, draw: float) -> int:
     drawn_ms = backoff_ms(policy, attempts, draw)
-    if isinstance(outcome, Failed) or outcome.status not in _OBEYED:
+    if isinstance(outcome, Failed) or rule_of(outcome).follows is not Follows.RETRY_AS_ASKED:
         return drawn_ms
     asked_ms = retry_after_ms(outcome.retry_after, outcome.date, now_ms)
     if asked_ms is None:

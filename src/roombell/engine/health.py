@@ -22,7 +22,8 @@ from typing import Final, assert_never
 
 import msgspec
 
-from roombell.engine.model import Answered, FailureKind, LaneId, Outcome
+from roombell.engine.answers import Evidence
+from roombell.engine.model import LaneId
 
 FAILURES_TO_OPEN: Final = 5
 """Failures in a row, with no success in between, that open the breaker when an event might be to blame."""
@@ -43,63 +44,11 @@ _USUAL_SHARE_RISING: Final = 0.002
 _USUAL_SHARE_FALLING: Final = 0.3
 
 
-class Evidence(StrEnum):
-    """What an attempt says of its endpoint."""
-
-    UP = "up"
-    """It took the event, or refused it with thought: it is there."""
-    BUSY = "busy"
-    """It is there, and asks for less."""
-    FALTERING = "faltering"
-    """It failed, or this event makes it fail."""
-    DOWN = "down"
-    """It failed, whatever the event."""
-    NOTHING = "nothing"
-    """The attempt failed on our side."""
-
-
 class Condition(StrEnum):
     """The breaker."""
 
     CLOSED = "closed"
     OPEN = "open"
-
-
-_GATEWAY: Final = frozenset({502, 503, 504})
-_BUSY: Final = frozenset({408, 425, 429})
-_SERVER_ERROR: Final = range(500, 600)
-
-
-def evidence(outcome: Outcome) -> Evidence:
-    """What ``outcome`` says of the endpoint."""
-    if isinstance(outcome, Answered):
-        if outcome.status in _GATEWAY:
-            return Evidence.DOWN
-        if outcome.status in _BUSY:
-            return Evidence.BUSY
-        return Evidence.FALTERING if outcome.status in _SERVER_ERROR else Evidence.UP
-    match outcome.kind:
-        case FailureKind.CONFIGURATION:
-            return Evidence.NOTHING
-        case (
-            FailureKind.DNS
-            | FailureKind.REFUSED
-            | FailureKind.UNREACHABLE
-            | FailureKind.TLS
-            | FailureKind.TIMEOUT_CONNECT
-            | FailureKind.PROXY
-            | FailureKind.BLOCKED
-        ):
-            return Evidence.DOWN
-        case (
-            FailureKind.RESET
-            | FailureKind.TIMEOUT_SEND
-            | FailureKind.TIMEOUT_WAIT
-            | FailureKind.TIMEOUT_READ
-            | FailureKind.PROTOCOL
-        ):
-            return Evidence.FALTERING
-    assert_never(outcome.kind)
 
 
 class Health(msgspec.Struct, frozen=True):

@@ -84,6 +84,8 @@ class Answered(msgspec.Struct, frozen=True, gc=False):
     excerpt: bytes = b""
     """The first bytes of the answer's body, up to the transport's bound."""
     reused_connection: bool = False
+    control: str | None = None
+    """The answer's ``webhook-delivery`` header: what the endpoint asks for beyond its status."""
 
 
 class Failed(msgspec.Struct, frozen=True, gc=False):

@@ -135,3 +135,24 @@ def test_no_header_makes_a_retry_come_in_the_past_or_after_the_greatest_delay(po
 def test_jitter_uses_the_whole_range(draws):
     for draw in draws:
         assert abs(backoff_ms(POLICY, 1, draw) - 5000 * (1 - draw)) <= 1
+
+
+@pytest.mark.parametrize("status", [301, 404, 422, 500, 503])
+def test_an_endpoint_may_ask_to_be_disabled_or_to_give_one_delivery_up(status):
+    def asking(control):
+        return decide(delivery(), Answered(status, 1, control=control), POLICY, now_ms=NOW, draw=0.0)
+
+    assert asking("disable") == Disable("the endpoint asked for it (webhook-delivery: disable)")
+    assert asking("abort-message") == Dead("aborted by the endpoint")
+    assert isinstance(asking("something else"), Retry)
+
+
+def test_what_was_taken_is_delivered_whatever_else_the_answer_asks():
+    assert decide(delivery(), Answered(200, 1, control="abort-message"), POLICY, now_ms=NOW, draw=0.0) == Delivered()
+
+
+def test_a_probe_that_is_not_counted_never_gives_a_delivery_up_but_by_age():
+    worn = delivery(POLICY.attempts - 1)
+    assert isinstance(decide(worn, Answered(500, 1), POLICY, now_ms=NOW, draw=0.0, counted=False), Retry)
+    old = delivery(1, accepted_at_ms=NOW - POLICY.max_age_ms + 1)
+    assert decide(old, Answered(500, 1), POLICY, now_ms=NOW, draw=0.0, counted=False) == Dead(EXPIRED)

@@ -5,8 +5,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from roombell.engine import health as h
-from roombell.engine.health import Attempt, Condition, Evidence, Health, after, decode, encode, evidence, slots
+from roombell.engine.answers import Evidence, rule_of
+from roombell.engine.health import Attempt, Condition, Health, after, decode, encode, slots
 from roombell.engine.model import Answered, Failed, FailureKind, LaneId
+
+
+def evidence(outcome):
+    return rule_of(outcome).evidence
+
 
 NOW = 1_800_000_000_000
 
@@ -39,7 +45,7 @@ def test_what_a_status_says_of_the_endpoint(statuses, shown):
 @pytest.mark.parametrize("kind", FailureKind)
 def test_every_failure_says_something_of_the_endpoint(kind):
     nobodys = {FailureKind.CONFIGURATION}
-    no_events = {"dns", "refused", "unreachable", "tls", "timeout_connect"}
+    no_events = {"dns", "refused", "unreachable", "tls", "timeout_connect", "blocked", "proxy"}
     shown = evidence(Failed(kind, "broken", 1))
     if kind in nobodys:
         assert shown is Evidence.NOTHING
