@@ -143,6 +143,8 @@ def test_every_argument_is_listed_with_its_default(name: str) -> None:
     assert set(listed) == {parameter.name for parameter in parameters}
     required = {parameter.name for parameter in parameters if parameter.default is parameter.empty}
     assert {name for name, default in listed.items() if default == "required"} == required
+    numbers = {one.name: f"{one.default:,}" for one in parameters if type(one.default) is int and one.default < 1 << 20}
+    assert {name: listed[name] for name in numbers} == numbers
 
 
 @pytest.mark.parametrize("name", ["Receipt", "WebhookEvent", "EndpointStatus", "EventAccepted", "AttemptFinished",
