@@ -243,7 +243,7 @@ def report(title: str, runs: Sequence[Run]) -> dict[str, float]:
     return medians
 
 
-def main(arguments: Sequence[str]) -> int:
+def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench throughput", description=__doc__)
     parser.add_argument("--seconds", type=float, default=10.0, help="load for each run (default 10)")
     parser.add_argument("--repeats", type=int, default=3, help="runs of which the median is taken (default 3)")
@@ -252,79 +252,29 @@ def main(arguments: Sequence[str]) -> int:
     )
     parser.add_argument("--log-level", default="info", help="of roombell serve (default info, a line for each attempt)")
     parser.add_argument("--out", type=Path, default=BUILD / "bench-throughput.json")
-    options = parser.parse_args(arguments)
+    return parser.parse_args(arguments)
+
+
+def main(arguments: Sequence[str]) -> int:
+    options = _options(arguments)
     BUILD.mkdir(exist_ok=True)
     facts = system.machine(BUILD)
+    facts["workload"] = f"{BODY_BYTES} byte bodies, {ROOMS} rooms, 1 endpoint, log level {options.log_level}"
     for name, value in facts.items():
         print(f"{name:<14}{value}")
-    extra = ("--log-level", options.log_level)
-    print(f"{'workload':<14}{BODY_BYTES} byte bodies, {ROOMS} rooms, 1 endpoint, log level {options.log_level}")
 
     runs: list[Run] = []
     medians: dict[str, dict[str, float]] = {}
+
+    def measure(title: str, load: Load) -> None:
+        some = [run(load, ("--log-level", options.log_level)) for _ in range(options.repeats)]
+        medians[title] = report(title, some)
+        runs.extend(some)
+
     for connections in options.connections:
-        some = [run(Load(options.seconds, connections), extra) for _ in range(options.repeats)]
-        medians[f"full load, {connections} connections"] = report(f"Full load, {connections} connections", some)
-        runs += some
+        measure(f"full load, {connections} connections", Load(options.seconds, connections))
     best = max(figures["events_per_s"] for figures in medians.values())
-    half_load = Load(options.seconds, HALF_LOAD_CONNECTIONS, best / 2)
-    some = [run(half_load, extra) for _ in range(options.repeats)]
-    medians["half load"] = report(f"Half load, {half_load.events_per_s:.0f} events/s offered", some)
-    runs += some
-
-    faults = []
-    if missing := accepted - ids:
-        faults.append(f"{len(missing)} accepted events are not in the store, such as {min(missing)}")
-    if not len(ids) == len(took_ms) == attempts:
-        faults.append(f"{len(ids)} events, {len(took_ms)} recorded as delivered, {attempts} attempts with a 204")
-    return len(ids), statistics.median(took_ms), took_ms[int(len(took_ms) * 0.99)], faults
-
-
-def _refused(told: str) -> int:
-    found = re.search(r"Non-2xx or 3xx responses: (\d+)", told)
-    return int(found[1]) if found else 0
-
-
-def _loader_faults(told: str) -> list[str]:
-    return [line.strip() for line in told.splitlines() if "Socket errors" in line or "PANIC" in line]
-
-
-def report(title: str, runs: Sequence[Run]) -> dict[str, float]:
-    """Prints the medians with their ranges, and returns the medians."""
-    print(f"\n{title}")
-    medians = {}
-    for name in Run._fields:
-        if name == "faults":
-            continue
-        values = [float(getattr(one, name)) for one in runs]
-        medians[name] = statistics.median(values)
-        unit = {"events_per_s": "events/s", "cpu_us": "us/event"}.get(name, "")
-        print(f"  {name:<16} {medians[name]:>10.1f} {unit:<9} [{min(values):.1f} .. {max(values):.1f}]")
-    return medians
-
-
-def main(arguments: Sequence[str]) -> int:
-    parser = argparse.ArgumentParser(prog="python -m bench throughput", description=__doc__)
-    parser.add_argument("--seconds", type=float, default=10.0, help="load for each run (default 10)")
-    parser.add_argument("--repeats", type=int, default=3, help="runs of which the median is taken (default 3)")
-    parser.add_argument(
-        "--connections", type=int, nargs="+", default=[64, 256], help="of the saturating loads (default 64 256)"
-    )
-    parser.add_argument("--log-level", default="info", help="of roombell serve (default info, a line for each attempt)")
-    parser.add_argument("--out", type=Path, default=BUILD / "bench-throughput.json")
-    options = parser.parse_args(arguments)
-    BUILD.mkdir(exist_ok=True)
-    facts = system.machine(BUILD)
-    for name, value in facts.items():
-        print(f"{name:<14}{value}")
-    extra = ("--log-level", options.log_level)
-    print(f"{'workload':<14}{BODY_BYTES} byte bodies, {ROOMS} rooms, 1 endpoint, log level {options.log_level}")
-
-    full = [run(Load(options.seconds, options.connections), extra) for _ in range(options.repeats)]
-    full_medians = report(f"Full load, {options.connections} connections", full)
-    half_load = Load(options.seconds, HALF_LOAD_CONNECTIONS, full_medians["events_per_s"] / 2)
-    half = [run(half_load, extra) for _ in range(options.repeats)]
-    half_medians = report(f"Half load, about {half_load.events_per_s:.0f} events/s", half)
+    measure("half load", Load(options.seconds, HALF_LOAD_CONNECTIONS, best / 2))
 
     faults = [fault for one in runs for fault in one.faults]
     print(f"\nsustained: {best:.0f} events/s, median of {options.repeats} runs of {options.seconds:g} s")
