@@ -1,6 +1,6 @@
 """What one POST costs the transport: CPU and wall time for each request, against nginx on loopback.
 
-Run it as ``python bench/client.py``. It starts an nginx of its own on a free port, sends with 1, 16 and 64 requests at
+Run it as ``python -m bench client``. It starts an nginx of its own on a free port, sends with 1, 16 and 64 requests at
 a time on uvloop, and stops it again. CPU time (user + system of this process) is the figure to trust; the rate depends
 on what else the machine is doing, nginx included.
 """
@@ -18,6 +18,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from collections.abc import Sequence as Seq
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -121,14 +122,11 @@ async def run(port: int, requests: int, repeats: int) -> None:
         await transport.close()
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+def main(arguments: Seq[str]) -> int:
+    parser = argparse.ArgumentParser(prog="python -m bench client", description=__doc__)
     parser.add_argument("--requests", type=int, default=40_000)
     parser.add_argument("--repeats", type=int, default=3)
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     with nginx() as port:
         uvloop.run(run(port, options.requests, options.repeats))
-
-
-if __name__ == "__main__":
-    main()
+    return 0

@@ -1,4 +1,4 @@
-"""What the HTTP server costs per request, without what handlers do: `python bench/server.py` (needs wrk).
+"""What the HTTP server costs per request, without what handlers do: `python -m bench server` (needs wrk).
 
 Starts the server on uvloop in a process of its own, loads it with wrk, and prints requests per second and the
 server's user and system CPU microseconds per request, which is the figure to trust on a shared machine. Three
@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from multiprocessing.connection import Connection
 
 import uvloop
@@ -98,7 +99,7 @@ def load(wrk: str, url: str, connections: int, lua: str) -> int:
     return int(re.search(r"(\d+) requests in", out)[1])
 
 
-def main() -> None:
+def main(_arguments: Sequence[str]) -> int:
     wrk = shutil.which("wrk")
     if wrk is None:
         sys.exit("wrk is not installed; `apt install wrk` brings it.")
@@ -119,7 +120,4 @@ def main() -> None:
                 print(f"{path:10} c={connections:<4} {requests / SECONDS:8.0f} req/s {us:6.1f} us/req", flush=True)
     here.send(False)
     process.join(10)
-
-
-if __name__ == "__main__":
-    main()
+    return 0

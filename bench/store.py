@@ -1,6 +1,6 @@
 """How many events a second the SQLite store accepts and settles, and what an event costs in processor time.
 
-    python bench/store.py [seconds for each figure] [folder for the file]
+    python -m bench store [seconds for each figure] [folder for the file]
 
 Each event is accepted for one endpoint in one commit, leased there, and settled in the next: the shape of the hot
 path. ``inline`` runs SQLite in this process, ``process`` in the store's own, where both processes are counted.
@@ -13,9 +13,9 @@ import os
 import platform
 import resource
 import sqlite3
-import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from roombell.engine.model import (
@@ -105,9 +105,9 @@ async def measure(kind: type[InlineSqliteStore | SqliteStore], batch_size: int, 
     return f"{kind.__name__:18} batch {batch_size:4}: {events / took:8.0f} events/s, {cost_us:6.1f} us of CPU an event"
 
 
-def main() -> None:
-    seconds = float(sys.argv[1]) if len(sys.argv) > 1 else 5.0
-    parent = sys.argv[2] if len(sys.argv) > 2 else None
+def main(arguments: Sequence[str]) -> int:
+    seconds = float(arguments[0]) if arguments else 5.0
+    parent = arguments[1] if len(arguments) > 1 else None
     print(
         f"{os.cpu_count()} CPUs, {platform.machine()}, Python {platform.python_version()}, "
         f"SQLite {sqlite3.sqlite_version}, WAL, synchronous=FULL"
@@ -116,7 +116,4 @@ def main() -> None:
         for kind in (InlineSqliteStore, SqliteStore):
             for batch_size in (8, 128):
                 print(asyncio.run(measure(kind, batch_size, seconds, folder)), flush=True)
-
-
-if __name__ == "__main__":
-    main()
+    return 0

@@ -12,7 +12,7 @@ from roombell._version import __version__
 
 if TYPE_CHECKING:
     from roombell.engine.hooks import AttemptFinished, DeliveryDead, EndpointDisabled, EventAccepted
-    from roombell.engine.model import EndpointStatus
+    from roombell.engine.model import EndpointStatus, OnDead
     from roombell.engine.retry import RetryPolicy
     from roombell.engine.router import EventFilter
     from roombell.errors import (
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "roombell.engine.hooks": ("AttemptFinished", "DeliveryDead", "EndpointDisabled", "EventAccepted"),
-    "roombell.engine.model": ("EndpointStatus",),
+    "roombell.engine.model": ("EndpointStatus", "OnDead"),
     "roombell.engine.retry": ("RetryPolicy",),
     "roombell.engine.router": ("EventFilter",),
     "roombell.errors": (
@@ -71,6 +71,7 @@ __all__ = [
     "EventFilter",
     "KeyRing",
     "Notifier",
+    "OnDead",
     "Overloaded",
     "Receipt",
     "ReceiveError",

@@ -111,7 +111,7 @@ class Notifier:
         store = wiring.make_store(self._settings.store)
         await store.open()
         try:
-            statuses = await store.register(self._names(), now_ms=self._clock.now_ms())
+            statuses = await store.register(_names(self._settings), now_ms=self._clock.now_ms())
             transport = wiring.make_transport(self._settings, statuses, self._clock)
             bounds = wiring.engine_settings(self._settings)
             engine = Engine(store, transport, self._clock, wiring.system_random(), self._hooks, bounds)
@@ -211,13 +211,14 @@ class Notifier:
         until they are listed again or it grows too old. Store, retention and limits stay as they were.
 
         :raises UsageError: a key or endpoint is wrong; nothing has changed.
+        :raises StoreError: the store cannot take it; nothing has changed.
         """
         _check(settings)
         engine, store, transport = self._running, self._store, self._transport
         assert store is not None
         assert transport is not None
+        statuses = await store.register(_names(settings), now_ms=self._clock.now_ms())
         self._settings = settings
-        statuses = await store.register(self._names(), now_ms=self._clock.now_ms())
         transport.configure(wiring.http_targets(settings, statuses), wiring.key_ring(settings))
         engine.configure(wiring.endpoint_policies(settings, statuses), wiring.healths(statuses))
 
@@ -252,8 +253,9 @@ class Notifier:
             raise Stopped("The notifier is not running. Start it with `async with` or `start()`.")
         return self._engine
 
-    def _names(self) -> tuple[str, ...]:
-        return tuple(endpoint.name for endpoint in self._settings.endpoints)
+
+def _names(settings: Settings) -> tuple[str, ...]:
+    return tuple(endpoint.name for endpoint in settings.endpoints)
 
 
 def _event(event: Event) -> WebhookEvent:

@@ -122,7 +122,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Empty: every interface."""
     store: StoreSettings = StoreSettings()
     retention_ms: int = 7 * _DAY_MS
-    stop_timeout_ms: int = 30_000
+    stop_timeout_ms: int = 5_000
+    """Short: nothing is taken meanwhile, and LiveKit tries for 15 s only. What is cut goes out again at the start."""
     limits: LimitSettings = LimitSettings()
     dev: bool = False
     """``--dev``: the service adds a built-in endpoint that shows what is delivered."""

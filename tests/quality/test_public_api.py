@@ -21,6 +21,7 @@ PUBLIC_NAMES: list[str] = [
     "EventFilter",
     "KeyRing",
     "Notifier",
+    "OnDead",
     "Overloaded",
     "Receipt",
     "ReceiveError",

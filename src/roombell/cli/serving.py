@@ -26,7 +26,6 @@ from roombell.events import WebhookEvent
 from roombell.notifier import Notifier
 from roombell.service.app import Service, ServiceOptions
 from roombell.service.dev import ENDPOINT_PATH
-from roombell.service.limits import HttpLimits
 from roombell.service.logs import Logs
 from roombell.wiring import SystemClock, key_ring
 
@@ -138,19 +137,9 @@ class Serving:
             loop.remove_signal_handler(number)
 
     def _make_service(self) -> Service:
-        settings, limits = self._settings, self._settings.limits
-        options = ServiceOptions(
-            port=settings.port,
-            hosts=settings.bind_addresses,
-            limits=HttpLimits(
-                body_bytes_max=limits.body_bytes_max,
-                head_bytes_max=limits.header_bytes_max,
-                connections_max=limits.connections_max,
-            ),
-            stop_s=settings.stop_timeout_ms / 1000,
-        )
+        settings = self._settings
         return Service(
-            options,
+            ServiceOptions.from_settings(settings),
             self._front,
             key_ring(settings),
             SystemClock(),

@@ -23,7 +23,7 @@ REFERENCE: Final = (
     Setting("key_file", "path", "", "A YAML file of `API key: secret` lines that are added to `keys`. Refused when others may read it: `chmod 600` it. `~` and `$NAME` are expanded."),
     Setting("store", "URL", "sqlite:///roombell.db", "Where events are kept. `sqlite:///relative.db` (to the working directory), `sqlite:////absolute.db`, or `memory:`, which loses everything when the process ends."),
     Setting("retention", "duration", "7d", "How long events are kept after their deliveries are settled. 1m to 3650d."),
-    Setting("stop_timeout", "duration", "30s", "How long a stopping service waits for the attempts in flight. 0 to 10m."),
+    Setting("stop_timeout", "duration", "5s", "How long a stopping service waits for the attempts in flight. 0 to 10m."),
     Setting("webhook.api_key", "API key", "", "Which of `keys` signs for the endpoints that name none. May be left out where there is only one key, or where `LIVEKIT_API_KEY` names it."),
     Setting("webhook.urls", "list of URLs", "[]", "Each becomes an endpoint with the default settings. Its name is made from the URL alone, so the order of the list means nothing."),
     Setting("webhook.filter_params.include_events", "list of patterns", "[]", "Only these event types go to `urls`; where it is given, `exclude_events` means nothing."),

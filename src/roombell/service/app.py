@@ -45,7 +45,7 @@ class ServiceOptions(msgspec.Struct, frozen=True, kw_only=True):
     hosts: tuple[str, ...] = ()
     """Addresses to listen on; none is every interface."""
     limits: HttpLimits = HttpLimits()
-    stop_s: float = 30.0
+    stop_s: float = 5.0
     """How long requests under way may take when the service stops."""
 
     @classmethod

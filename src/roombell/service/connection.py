@@ -13,7 +13,7 @@ from collections import defaultdict, deque
 from collections.abc import Awaitable, Callable
 from typing import Final, cast
 
-from roombell.errors import RoombellError
+from roombell.errors import RoombellError, Stopped
 from roombell.service.limits import HttpLimits
 from roombell.service.messages import (
     INTERNAL_ERROR,
@@ -66,7 +66,7 @@ class _Awaited(Deferred):
 
     def response(self) -> Response:
         if self._future.cancelled():
-            return error_response(503, "stopped", "The server stopped before it could answer.")
+            return response_to(Stopped("The server stopped before it could answer."))
         return self._future.result()
 
 
