@@ -13,9 +13,8 @@ import pytest
 
 import roombell
 from roombell import Notifier
-from roombell.engine import decide as decisions
-from roombell.engine.decide import decide
-from roombell.engine.model import Answered, Delivery, Failed, FailureKind, LaneId, Outcome, Sequence
+from roombell.engine import answers
+from roombell.engine.model import FailureKind
 from roombell.engine.retry import RetryPolicy, backoff_ms
 from roombell.engine.transitions import TRANSITIONS, diagram
 from roombell.errors import RoombellError
@@ -74,51 +73,12 @@ def test_every_transition_is_explained() -> None:
     assert told == {(before, verb, after) for (before, verb), after in TRANSITIONS.items()}
 
 
-def outcomes_of(cell: str) -> list[Outcome]:
-    """The outcomes that a row is about: single statuses, ranges of them, kinds of failure."""
-    found: list[Outcome] = []
-    retry_after = "60" if "Retry-After" in cell else None
-    for word in code_of(cell):
-        first, _, last = word.partition("–")
-        if first.isdigit():
-            statuses = range(int(first), int(last or first) + 1)
-            found += [Answered(status, 5, retry_after=retry_after) for status in statuses]
-        elif word in list(FailureKind):
-            found.append(Failed(FailureKind(word), "", 5))
-    return found
+def test_the_table_of_decisions_is_the_one_in_the_code() -> None:
+    assert answers.table() in DELIVERY.read_text()
 
 
-def decided(outcome: Outcome, *, attempts: int = 0, age_ms: int = 0) -> str:
-    delivery = Delivery(LaneId(1), Sequence(1), "EV_1", "room_started", 0, attempts, b"")
-    decision = decide(delivery, outcome, RetryPolicy(), now_ms=age_ms, draw=0.5)
-    match decision:
-        case decisions.Dead(reason):
-            return f"dead: {reason}"
-        case decisions.Retry(due_at_ms):
-            return "retry by `Retry-After`" if 60_000 <= due_at_ms - age_ms < 65_001 and is_asked(outcome) else "retry"
-    return type(decision).__name__.lower()
-
-
-def is_asked(outcome: Outcome) -> bool:
-    return isinstance(outcome, Answered) and outcome.retry_after is not None
-
-
-def test_the_table_of_decisions_is_what_the_code_decides() -> None:
-    policy = RetryPolicy()
-    for cell, first, last, late in tables(DELIVERY)["What follows from an attempt"]:
-        for outcome in outcomes_of(cell):
-            assert decided(outcome) == first, outcome
-            assert decided(outcome, attempts=policy.attempts - 1) == last, outcome
-            assert decided(outcome, age_ms=policy.max_age_ms) == late, outcome
-
-
-def test_the_table_of_decisions_knows_every_outcome_once() -> None:
-    cells = [row[0] for row in tables(DELIVERY)["What follows from an attempt"]]
-    told = [outcome for cell in cells if "Retry-After" not in cell for outcome in outcomes_of(cell)]
-    statuses = sorted(outcome.status for outcome in told if isinstance(outcome, Answered))
-    kinds = sorted(outcome.kind for outcome in told if isinstance(outcome, Failed))
-    assert statuses == list(range(200, 600))
-    assert kinds == sorted(FailureKind)
+def test_every_failure_is_explained() -> None:
+    assert sorted(code_of(row[0])[0] for row in tables(DELIVERY)["Failures"]) == sorted(FailureKind)
 
 
 def test_the_table_of_delays_is_what_the_policy_gives() -> None:
