@@ -1,8 +1,7 @@
-"""From a URL to an open connection, in three steps that stand apart: resolve, choose an address, dial that address.
+"""From a URL to an open connection, in three steps that stand apart: resolve, judge the addresses, dial one of them.
 
-Between the first and the last a guard may judge the addresses: what is dialled is the very address that was resolved,
-never the name again, so that a name server cannot answer the judge with one address and the connection with another.
-TLS and ``Host`` go by the name all the same.
+What is dialled is the very address that was resolved and judged, never the name again, so that a name server cannot
+answer the judge with one address and the connection with another. TLS and ``Host`` go by the name all the same.
 
 Addresses are tried one after another, in the resolver's order (RFC 6724 has sorted them already). Racing them
 (RFC 8305) was rejected: it halves the wait for a browser's first click, and opens connections that an endpoint under
@@ -14,15 +13,16 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import socket
-import ssl
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import TypeVar
 
 import msgspec
 
 from roombell.engine.model import FailureKind
 from roombell.transport.failures import Trouble, TroubleError, connect_trouble, dns_trouble
+from roombell.transport.guard import Guard, Ruling
 from roombell.transport.target import HttpLimits
+from roombell.transport.tls import ClientTls
 from roombell.transport.url import EndpointUrl
 
 P = TypeVar("P", bound=asyncio.BaseProtocol)
@@ -39,12 +39,23 @@ class Address(msgspec.Struct, frozen=True):
 
 
 class Progress:
-    """What is being waited for, in words for the sentence that a timeout ends in."""
+    """What is being waited for, in words for the sentence that a timeout ends in, and whose fault a timeout is."""
 
-    __slots__ = ("doing",)
+    __slots__ = ("blames", "doing")
 
     def __init__(self, doing: str) -> None:
         self.doing = doing
+        self.blames = FailureKind.TIMEOUT_CONNECT
+
+
+Lookup = Callable[[str, int], Awaitable[Iterable[str]]]
+"""The IP addresses of a name, for a port, in the order in which to try them. Raises what ``getaddrinfo`` raises."""
+
+
+async def system_lookup(name: str, port: int) -> Iterable[str]:
+    """Asks the system's resolver: the hosts file, name servers and whatever else this machine goes by."""
+    found = await asyncio.get_running_loop().getaddrinfo(name, port, type=socket.SOCK_STREAM)
+    return [str(sockaddr[0]) for *_, sockaddr in found]
 
 
 class Resolver:
@@ -55,8 +66,9 @@ class Resolver:
     would stop every other endpoint. Answers are not kept: the system's resolver knows for how long they hold.
     """
 
-    def __init__(self, addresses_max: int) -> None:
+    def __init__(self, addresses_max: int, lookup: Lookup = system_lookup) -> None:
         self._addresses_max = addresses_max
+        self._lookup = lookup
         self._lookups: dict[str, asyncio.Task[tuple[Address, ...] | Trouble]] = {}
 
     async def resolve(self, url: EndpointUrl) -> tuple[Address, ...]:
@@ -64,7 +76,7 @@ class Resolver:
 
         :raises TroubleError: the name has none.
         """
-        if _is_ip(url.host):
+        if _is_canonical(url.host):
             return (Address(url.host, url.port),)
         key = f"{url.name_to_resolve}:{url.port}"
         lookup = self._lookups.get(key)
@@ -84,38 +96,58 @@ class Resolver:
         await asyncio.gather(*lookups, return_exceptions=True)
 
     async def _look_up(self, url: EndpointUrl) -> tuple[Address, ...] | Trouble:
-        loop = asyncio.get_running_loop()
         try:
-            found = await loop.getaddrinfo(url.name_to_resolve, url.port, type=socket.SOCK_STREAM)
+            ips = dict.fromkeys(await self._lookup(url.name_to_resolve, url.port))
         except OSError as error:
             return dns_trouble(error, url.host)
         except UnicodeError:
             return Trouble(FailureKind.DNS, f"Cannot resolve {url.host}: it is not a host name.")
-        ips = dict.fromkeys(str(sockaddr[0]) for *_, sockaddr in found)
         if not ips:
             return Trouble(FailureKind.DNS, f"Cannot resolve {url.host}: the name has no address.")
         return tuple(Address(ip, url.port) for ip in ips)[: self._addresses_max]
 
 
 class Dialer:
-    """Opens connections to one URL."""
+    """Opens connections to one URL, at addresses that its guard lets pass."""
 
     def __init__(
-        self, url: EndpointUrl, *, resolver: Resolver, tls: ssl.SSLContext | None, timeout_s: float, limits: HttpLimits
+        self,
+        url: EndpointUrl,
+        *,
+        resolver: Resolver,
+        guard: Guard,
+        tls: ClientTls | None,
+        timeout_s: float,
+        limits: HttpLimits,
     ) -> None:
         self._url = url
         self._resolver = resolver
-        self._tls = tls
+        self._guard = guard
+        self._tls = tls.context if tls is not None else None
         self._timeout_s = timeout_s
         self._address_timeout_s = limits.address_timeout_ms / 1000
+
+    async def addresses(self, progress: Progress) -> tuple[Address, ...]:
+        """The URL's addresses that may be connected to, at least one, resolved now.
+
+        :raises TroubleError: it has none, or all of them are forbidden.
+        """
+        progress.doing = f"resolving {self._url.host}"
+        found = await self._resolver.resolve(self._url)
+        rulings = [(address, self._guard.ruling(address.ip)) for address in found]
+        allowed = tuple(address for address, ruling in rulings if ruling is None)
+        if not allowed:
+            address, ruling = rulings[0]
+            assert ruling is not None
+            raise TroubleError(FailureKind.BLOCKED, blocked_sentence(self._url.origin, address.ip, ruling))
+        return allowed
 
     async def connect(self, factory: Callable[[], P], progress: Progress) -> P:
         """The protocol of a new connection, its TLS handshake done. The caller sets the deadline for the whole.
 
         :raises TroubleError: no address could be connected to; the last one's reason.
         """
-        progress.doing = f"resolving {self._url.host}"
-        addresses = await self._resolver.resolve(self._url)
+        addresses = await self.addresses(progress)
         trouble = Trouble(FailureKind.DNS, f"Cannot resolve {self._url.host}: the name has no address.")
         for address in addresses:
             progress.doing = f"connecting to {address}"
@@ -145,7 +177,26 @@ class Dialer:
         return protocol
 
 
-def _is_ip(host: str) -> bool:
+def blocked_sentence(origin: str, ip: str, ruling: Ruling) -> str:
+    """Why an address is forbidden, for a person: the address, the rule, and how to open it."""
+    at = f"at {ip}" if ruling.ip == ip else f"at {ip}, which leads to {ruling.ip}"
+    network = f" ({ruling.network})" if ruling.network else ""
+    return (
+        f"{origin} may not be sent to: it is {at}, and that is forbidden: {ruling.why}{network}. "
+        f"If it is meant, add {ruling.ip} to network.allow."
+    )
+
+
+def is_address(host: str) -> bool:
+    """Whether ``host`` is an IP address in any spelling that the system understands: decimal, octal, hex, shortened."""
+    try:
+        socket.inet_aton(host)
+    except OSError:
+        return _is_canonical(host)
+    return True
+
+
+def _is_canonical(host: str) -> bool:
     try:
         ipaddress.ip_address(host)
     except ValueError:

@@ -47,7 +47,6 @@ class ConnectionPlan(msgspec.Struct, frozen=True):
     """What all connections of an endpoint have in common."""
 
     origin: str
-    timeout_ms: int
     limits: HttpLimits
     watch: Callable[[float], None]
     """Told each deadline that comes sooner than the one before it."""
@@ -59,6 +58,7 @@ class Connection(asyncio.Protocol):
     """An open connection. Its owner calls ``post`` while nothing is under way, and ``drop`` at any time."""
 
     __slots__ = (
+        "_allowed_ms",
         "_body_bytes",
         "_complete",
         "_excerpt",
@@ -95,6 +95,7 @@ class Connection(asyncio.Protocol):
     _header_bytes: int
     _body_bytes: int
     _interim_count: int
+    _allowed_ms: int
 
     def __init__(self, plan: ConnectionPlan) -> None:
         self._plan = plan
@@ -110,9 +111,13 @@ class Connection(asyncio.Protocol):
 
     # What the owner calls ------------------------------------------------------------------------------------
 
-    def post(self, message: bytes, deadline_s: float) -> asyncio.Future[Trouble | None]:
-        """Sends a request; the future gives None when it is answered, else why it is not. It never raises."""
+    def post(self, message: bytes, deadline_s: float, allowed_ms: int) -> asyncio.Future[Trouble | None]:
+        """Sends a request; the future gives None when it is answered, else why it is not. It never raises.
+
+        :param allowed_ms: the time that ends with the deadline, for the sentence that tells of it.
+        """
         self._begin()
+        self._allowed_ms = allowed_ms
         self.deadline_s = deadline_s
         waiter: asyncio.Future[Trouble | None] = self._loop.create_future()
         if self._gone is None:
@@ -125,16 +130,19 @@ class Connection(asyncio.Protocol):
 
     def answered(self, duration_ms: int) -> Answered:
         """The answer that came, until the next ``post``."""
-        headers = self._headers
         return Answered(
             status=self.status,
             duration_ms=duration_ms,
-            retry_after=_text(headers.get(b"retry-after")),
-            date=_text(headers.get(b"date")),
-            control=_text(headers.get(b"webhook-delivery")),
+            retry_after=self.header(b"retry-after"),
+            date=self.header(b"date"),
+            control=self.header(b"webhook-delivery"),
             excerpt=self._excerpt,
             reused_connection=self.is_reused,
         )
+
+    def header(self, name: bytes) -> str | None:
+        """One of the answer's headers, if it is one of the few that are kept. ``name`` is in lower case."""
+        return _text(self._headers.get(name))
 
     def idle_until_s(self, now_s: float) -> float:
         """When the connection is to be closed if nothing is sent on it."""
@@ -325,7 +333,7 @@ class Connection(asyncio.Protocol):
         return Trouble(FailureKind.PROTOCOL, f"{self._plan.origin} {why}.")
 
     def _timeout(self) -> Trouble:
-        origin, time = self._plan.origin, f"within {self._plan.timeout_ms} ms"
+        origin, time = self._plan.origin, f"within {self._allowed_ms} ms"
         if self._received_bytes:
             return Trouble(FailureKind.TIMEOUT_READ, f"{origin} began to answer and did not end its headers {time}.")
         if self._transport.get_write_buffer_size():

@@ -14,6 +14,7 @@ from typing import Final
 from urllib.parse import quote
 
 from roombell.errors import UsageError
+from roombell.transport.proxy import Proxy
 from roombell.transport.url import EndpointUrl
 
 CONTENT_TYPE: Final = "application/webhook+json"
@@ -34,6 +35,7 @@ RESERVED_HEADERS: Final = frozenset(
         "host",
         "http2-settings",
         "keep-alive",
+        "proxy-authorization",
         "proxy-connection",
         "te",
         "trailer",
@@ -89,13 +91,19 @@ def _check_name(name: str) -> None:
         raise UsageError(f"Header {name!r} is set by the protocol and cannot be overwritten: choose another name.")
 
 
-def fixed_head(url: EndpointUrl, user_agent: str, headers: Iterable[tuple[str, str]]) -> str:
+def fixed_head(
+    url: EndpointUrl, user_agent: str, headers: Iterable[tuple[str, str]], *, handed_to: Proxy | None = None
+) -> str:
     """The request line and the headers that are the same in every request to an endpoint.
 
     It ends within the line of ``Authorization``, where the token goes.
+
+    :param handed_to: a proxy that is to pass the request on, told by the request itself where to.
     """
+    if handed_to is not None and handed_to.authorization:
+        headers = (("Proxy-Authorization", handed_to.authorization), *headers)
     lines = (
-        f"POST {url.target} HTTP/1.1",
+        f"POST {url.target if handed_to is None else url.origin + url.target} HTTP/1.1",
         f"Host: {url.host_header}",
         f"User-Agent: {user_agent}",
         f"Content-Type: {CONTENT_TYPE}",

@@ -2,43 +2,44 @@
 
 The client is our own, on httptools and asyncio's protocols. Sending is what Roombell exists for, and library clients
 cost three to seven times as much CPU for each request; an own one also decides which address it dials. What it does
-not do is what a webhook never needs: redirects (a 3xx is an answer like any other), cookies, proxies, HTTP/2,
-decompression, streaming.
+not do is what a webhook never needs: redirects (a 3xx is an answer like any other), cookies, HTTP/2, decompression,
+streaming.
 """
 
 from __future__ import annotations
 
 import asyncio
-import functools
 import logging
-import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from functools import partial
 from typing import Final
+
+import msgspec
 
 from roombell.engine.model import EndpointId, Failed, FailureKind, Outcome
 from roombell.engine.ports import AttemptRequest, Clock
 from roombell.errors import UsageError
 from roombell.signing import KeyRing
-from roombell.transport.connect import Dialer, Resolver
+from roombell.signing.standard import StandardSigner
+from roombell.transport.connect import Dialer, Lookup, Resolver, is_address, system_lookup
+from roombell.transport.guard import Reach, guard_of
 from roombell.transport.headers import fixed_head, header_safe
-from roombell.transport.pool import CLOSED, Pool
+from roombell.transport.pool import CLOSED, Connects, Pool
+from roombell.transport.proxy import Proxy, answer_trouble, parse_proxy
 from roombell.transport.target import USER_AGENT, HttpLimits, HttpTarget
-from roombell.transport.url import parse_url
+from roombell.transport.tls import TlsSettings, read_tls
+from roombell.transport.tunnel import ProxyDialer, Way
+from roombell.transport.url import EndpointUrl, parse_url
 
 _log: Final = logging.getLogger("roombell.transport")
 
 
-def default_tls(_: HttpTarget) -> ssl.SSLContext:
-    """TLS 1.2 or newer, the system's certificate authorities, host names checked."""
-    return _default_context()
+class _Route(msgspec.Struct, frozen=True):
+    """What an endpoint's requests need."""
 
-
-@functools.cache
-def _default_context() -> ssl.SSLContext:
-    # One for all: loading the authorities takes tens of milliseconds and a megabyte.
-    context = ssl.create_default_context()
-    context.set_alpn_protocols(["http/1.1"])
-    return context
+    pool: Pool
+    head: str
+    signer: StandardSigner | None
 
 
 class HttpTransport:
@@ -50,7 +51,7 @@ class HttpTransport:
     :param targets: the endpoints.
     :param keys: signs; each target's ``api_key`` names one of its keys.
     :param clock: its wall time goes into tokens, its monotonic time measures. Deadlines are kept by the event loop.
-    :param tls: makes the TLS context of an https endpoint; called once for each of them.
+    :param lookup: resolves names; by default the system's resolver does.
     :raises UsageError: a target cannot be sent to; the message names it and the mend.
     """
 
@@ -62,15 +63,14 @@ class HttpTransport:
         clock: Clock,
         user_agent: str = USER_AGENT,
         limits: HttpLimits | None = None,
-        tls: Callable[[HttpTarget], ssl.SSLContext] = default_tls,
+        lookup: Lookup = system_lookup,
     ) -> None:
         self._clock = clock
         self._user_agent = user_agent
         self._limits = limits or HttpLimits()
-        self._tls = tls
-        self._resolver = Resolver(self._limits.addresses_max)
+        self._resolver = Resolver(self._limits.addresses_max, lookup)
         self._targets: dict[EndpointId, HttpTarget] = {}
-        self._routes: dict[EndpointId, tuple[Pool, str]] = {}
+        self._routes: dict[EndpointId, _Route] = {}
         self._retired: list[Pool] = []
         self._is_closed = False
         self.configure(targets, keys)
@@ -89,7 +89,7 @@ class HttpTransport:
                 raise UsageError(f"Endpoint {target.name!r}: API key {target.api_key!r} is not among the keys.")
         self._keys = keys
         for endpoint_id in [one for one in self._routes if self._targets[one] != targets.get(one)]:
-            pool, _ = self._routes.pop(endpoint_id)
+            pool = self._routes.pop(endpoint_id).pool
             pool.retire()
             self._retired.append(pool)
         self._targets = dict(targets)
@@ -108,8 +108,7 @@ class HttpTransport:
             route = self._routes.get(request.endpoint_id) or self._open_route(request.endpoint_id)
             if route is None:
                 return Failed(FailureKind.CONFIGURATION, f"There is no endpoint number {request.endpoint_id}.", 0)
-            pool, head = route
-            return await pool.post(self._message(request, pool.target.api_key, head), started_s)
+            return await route.pool.post(self._message(request, route), started_s)
         except Exception as error:  # noqa: BLE001 - the port's promise: no fault of ours leaves a lane without an outcome
             _log.exception("An attempt failed by a fault in the transport")
             return Failed(FailureKind.CONFIGURATION, f"The transport has a fault: {type(error).__name__}.", 0)
@@ -117,16 +116,19 @@ class HttpTransport:
     async def close(self) -> None:
         """Closes all connections; what is under way fails. Returns when the sockets are closed. Repeatable."""
         self._is_closed = True
-        pools = [*(pool for pool, _ in self._routes.values()), *self._retired]
+        pools = [*(route.pool for route in self._routes.values()), *self._retired]
         await asyncio.gather(*(pool.close() for pool in pools))
         await self._resolver.close()
 
-    def _message(self, request: AttemptRequest, api_key: str, head: str) -> bytes:
-        delivery = request.delivery
-        token = self._keys.sign(delivery.body, api_key=api_key, now=self._clock.now_ms() / 1000)
+    def _message(self, request: AttemptRequest, route: _Route) -> bytes:
+        delivery, now_s = request.delivery, self._clock.now_ms() / 1000
+        token = self._keys.sign(delivery.body, api_key=route.pool.target.api_key, now=now_s)
+        webhook_id = header_safe(delivery.event_id)
+        standard = "" if route.signer is None else _standard_lines(route.signer, webhook_id, int(now_s), delivery.body)
         variable = (
-            f"{head}{token}\r\n"
-            f"Webhook-Id: {header_safe(delivery.event_id)}\r\n"
+            f"{route.head}{token}\r\n"
+            f"Webhook-Id: {webhook_id}\r\n"
+            f"{standard}"
             f"Webhook-Attempt: {request.attempt}\r\n"
             f"Webhook-Sequence: {delivery.sequence}\r\n"
             f"Webhook-Lane: {header_safe(request.lane_name)}\r\n"
@@ -134,18 +136,42 @@ class HttpTransport:
         )
         return variable.encode("ascii") + delivery.body
 
-    def _open_route(self, endpoint_id: EndpointId) -> tuple[Pool, str] | None:
+    def _open_route(self, endpoint_id: EndpointId) -> _Route | None:
         target = self._targets.get(endpoint_id)
         if target is None:
             return None
         url = parse_url(target.url)
-        dialer = Dialer(
-            url,
-            resolver=self._resolver,
-            tls=self._tls(target) if url.is_tls else None,
-            timeout_s=target.timeout_ms / 1000,
+        proxy = parse_proxy(target.proxy) if target.proxy else None
+        handed_to = None if url.is_tls else proxy
+        pool = Pool(
+            target,
+            url.origin if handed_to is None else f"{url.origin} (through the proxy {handed_to.url.origin})",
+            dialer=self._dialer(target, url, proxy),
+            clock=self._clock,
             limits=self._limits,
+            examine=None if handed_to is None else partial(answer_trouble, proxy=handed_to, origin=url.origin),
         )
-        pool = Pool(target, url, dialer=dialer, clock=self._clock, limits=self._limits)
-        route = self._routes[endpoint_id] = (pool, fixed_head(url, self._user_agent, target.headers))
+        head = fixed_head(url, self._user_agent, target.headers, handed_to=handed_to)
+        signer = StandardSigner(target.secrets) if target.secrets else None
+        route = self._routes[endpoint_id] = _Route(pool, head, signer)
         return route
+
+    def _dialer(self, target: HttpTarget, url: EndpointUrl, proxy: Proxy | None) -> Connects:
+        timeout_s = target.timeout_ms / 1000
+        tls = (target.tls or read_tls(TlsSettings())) if url.is_tls else None
+        dialer = partial(Dialer, resolver=self._resolver, timeout_s=timeout_s, limits=self._limits)
+        direct = dialer(url, guard=guard_of(target.network), tls=tls)
+        if proxy is None:
+            return direct
+        # A proxy is always the operator's choice, whoever chose the endpoint, and stands in a private network mostly.
+        operators = msgspec.structs.replace(target.network, reach=Reach.OPERATOR)
+        proxy_tls = read_tls(TlsSettings()) if proxy.url.is_tls else None
+        to_proxy = dialer(proxy.url, guard=guard_of(operators), tls=proxy_tls)
+        is_judged_here = target.network.reach is Reach.PUBLIC or is_address(url.host)
+        way = Way(url, proxy, tls, self._user_agent, timeout_s, is_judged_here)
+        return ProxyDialer(way, to_proxy=to_proxy, to_endpoint=direct)
+
+
+def _standard_lines(signer: StandardSigner, webhook_id: str, timestamp_s: int, body: bytes) -> str:
+    signature = signer.sign(webhook_id, timestamp_s, body)
+    return f"Webhook-Timestamp: {timestamp_s}\r\nWebhook-Signature: {signature}\r\n"

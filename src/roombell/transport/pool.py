@@ -11,33 +11,55 @@ import asyncio
 import contextlib
 import math
 from collections import deque
-from collections.abc import AsyncIterator
-from typing import Final
+from collections.abc import AsyncIterator, Callable
+from typing import Final, Protocol
 
 from roombell.engine.model import Answered, Failed, FailureKind, Outcome
 from roombell.engine.ports import Clock
-from roombell.transport.connect import Dialer, Progress
+from roombell.transport.connect import P, Progress
 from roombell.transport.connection import Connection, ConnectionPlan
 from roombell.transport.failures import Trouble, TroubleError
 from roombell.transport.target import HttpLimits, HttpTarget
-from roombell.transport.url import EndpointUrl
 
 CLOSED: Final = Trouble(FailureKind.RESET, "Roombell closed the connection: it is shutting down.")
 
 
+class Connects(Protocol):
+    """Opens connections to the endpoint, directly or through a proxy."""
+
+    async def connect(self, factory: Callable[[], P], progress: Progress) -> P:
+        """The protocol of a new connection that is ready for a request."""
+
+
+Examine = Callable[[int, Callable[[bytes], str | None]], Trouble | None]
+"""Judges an answer by its status and its headers: None where it is the endpoint's own."""
+
+
 class Pool:
-    """Makes attempts to one endpoint, whose target never changes: a changed target is a new pool."""
+    """Makes attempts to one endpoint, whose target never changes: a changed target is a new pool.
+
+    :param origin: what sentences call the endpoint.
+    :param examine: for answers that may be somebody else's.
+    """
 
     def __init__(
-        self, target: HttpTarget, url: EndpointUrl, *, dialer: Dialer, clock: Clock, limits: HttpLimits
+        self,
+        target: HttpTarget,
+        origin: str,
+        *,
+        dialer: Connects,
+        clock: Clock,
+        limits: HttpLimits,
+        examine: Examine | None = None,
     ) -> None:
         self.target = target
         self._clock = clock
         self._loop = asyncio.get_running_loop()
         self._dialer = dialer
-        self._origin = url.origin
+        self._examine = examine
+        self._origin = origin
         self._timeout_s = target.timeout_ms / 1000
-        self._plan = ConnectionPlan(url.origin, target.timeout_ms, limits, self._watch, self._on_lost)
+        self._plan = ConnectionPlan(origin, limits, self._watch, self._on_lost)
         self._free_slots = target.connections_max
         self._queue: deque[asyncio.Future[None]] = deque()
         self._open: set[Connection] = set()
@@ -103,7 +125,8 @@ class Pool:
         return outcome
 
     async def _ask(self, connection: Connection, message: bytes, deadline_s: float) -> Trouble | None:
-        answer = connection.post(message, deadline_s)
+        deadline_s, allowed_ms = self._sooner(deadline_s, self.target.wait_timeout_ms)
+        answer = connection.post(message, deadline_s, allowed_ms)
         if deadline_s < self._timer_s:
             self._watch(deadline_s)
         try:
@@ -113,6 +136,8 @@ class Pool:
             raise
 
     def _outcome(self, connection: Connection, trouble: Trouble | None, started_s: float) -> Answered | Failed:
+        if trouble is None and self._examine is not None:
+            trouble = self._examine(connection.status, connection.header)
         if trouble is None:
             return connection.answered(self._since_ms(started_s))
         return self._failed(trouble, started_s, reused=connection.is_reused)
@@ -146,7 +171,7 @@ class Pool:
 
     async def _connect(self, deadline_s: float) -> Connection:
         progress = Progress("connecting")
-        async with self._within(deadline_s, progress):
+        async with self._within(*self._sooner(deadline_s, self.target.connect_timeout_ms), progress):
             connection = await self._dialer.connect(self._new_connection, progress)
         if self._is_closed:
             connection.drop()
@@ -159,7 +184,7 @@ class Pool:
         return Connection(self._plan)
 
     @contextlib.asynccontextmanager
-    async def _within(self, deadline_s: float, progress: Progress) -> AsyncIterator[None]:
+    async def _within(self, deadline_s: float, allowed_ms: int, progress: Progress) -> AsyncIterator[None]:
         if self._is_closed:
             raise TroubleError(CLOSED.kind, CLOSED.detail)
         try:
@@ -172,8 +197,16 @@ class Pool:
         except TimeoutError:
             if self._is_closed:
                 raise TroubleError(CLOSED.kind, CLOSED.detail) from None
-            told = f"{self._origin} could not be asked within {self.target.timeout_ms} ms: still {progress.doing}."
-            raise TroubleError(FailureKind.TIMEOUT_CONNECT, told) from None
+            told = f"{self._origin} could not be asked within {allowed_ms} ms: still {progress.doing}."
+            raise TroubleError(progress.blames, told) from None
+
+    def _sooner(self, deadline_s: float, part_ms: int | None) -> tuple[float, int]:
+        """The deadline of a part of the attempt that begins now, and the milliseconds that it stands for."""
+        if part_ms is not None:
+            part_s = self._loop.time() + part_ms / 1000
+            if part_s < deadline_s:
+                return part_s, part_ms
+        return deadline_s, self.target.timeout_ms
 
     def _on_lost(self, connection: Connection) -> None:
         self._open.discard(connection)
@@ -188,7 +221,7 @@ class Pool:
         self._queue.append(waiter)
         progress = Progress(f"waiting for one of the endpoint's {self.target.connections_max} connections")
         try:
-            async with self._within(deadline_s, progress):
+            async with self._within(deadline_s, self.target.timeout_ms, progress):
                 await waiter
         except BaseException:
             if waiter in self._queue:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Final
 
 import msgspec
 
 from roombell._version import __version__
 from roombell.errors import UsageError
+from roombell.signing.standard import StandardSigner
+from roombell.transport.guard import NetworkPolicy
 from roombell.transport.headers import check_custom_headers
+from roombell.transport.proxy import parse_proxy
+from roombell.transport.tls import ClientTls
 from roombell.transport.url import parse_url
 
 USER_AGENT: Final = f"LiveKit (Roombell/{__version__})"
@@ -26,7 +31,19 @@ class HttpTarget(msgspec.Struct, frozen=True):
     """The operator's own headers; none of the protocol's may be among them."""
     timeout_ms: int = 15_000
     """For a whole attempt, from the moment it is asked for to the end of the answer's headers."""
+    connect_timeout_ms: int | None = None
+    """For resolving, connecting and the TLS handshake together, where that is to be less."""
+    wait_timeout_ms: int | None = None
+    """From sending the request to the end of the answer's headers, where that is to be less."""
     connections_max: int = 64
+    secrets: tuple[str, ...] = ()
+    """Standard Webhooks' secrets, each of which signs besides LiveKit's token."""
+    network: NetworkPolicy = NetworkPolicy()
+    """Where the endpoint may be."""
+    proxy: str = ""
+    """A forward proxy's URL; empty for none."""
+    tls: ClientTls | None = None
+    """None: the system's authorities, TLS 1.2 or newer."""
 
     def check(self) -> None:
         """Refuses what could not be sent.
@@ -36,10 +53,23 @@ class HttpTarget(msgspec.Struct, frozen=True):
         try:
             parse_url(self.url)
             check_custom_headers(self.headers)
-            _check_at_least_one("timeout_ms", self.timeout_ms)
-            _check_at_least_one("connections_max", self.connections_max)
+            for name, value in self._numbers():
+                _check_at_least_one(name, value)
+            self.network.check()
+            if self.proxy:
+                parse_proxy(self.proxy)
+            if self.secrets:
+                StandardSigner(self.secrets)
         except UsageError as error:
             raise type(error)(f"Endpoint {self.name!r}: {error}") from None
+
+    def _numbers(self) -> Iterator[tuple[str, int]]:
+        yield "timeout_ms", self.timeout_ms
+        yield "connections_max", self.connections_max
+        if self.connect_timeout_ms is not None:
+            yield "connect_timeout_ms", self.connect_timeout_ms
+        if self.wait_timeout_ms is not None:
+            yield "wait_timeout_ms", self.wait_timeout_ms
 
     def __repr__(self) -> str:
         return f"<HttpTarget {self.name!r}>"

@@ -66,6 +66,11 @@ class EndpointUrl(msgspec.Struct, frozen=True):
         return host if self.port == _PORTS[self.scheme] else f"{host}:{self.port}"
 
     @property
+    def authority(self) -> str:
+        """Host and port, as a proxy is told them."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    @property
     def origin(self) -> str:
         """Scheme, host and port: what may be shown in logs and errors."""
         return f"{self.scheme}://{self.host_header}"

@@ -13,6 +13,7 @@ from roombell.testing.endpoint import ScriptedEndpoint
 from roombell.transport import HttpLimits, HttpTarget, HttpTransport
 from roombell.transport.connection import Connection
 from roombell.transport.pool import Pool
+from roombell.transport.tls import ClientTls
 
 KEYS = {"devkey": "secret"}
 ENDPOINT = EndpointId(1)
@@ -34,16 +35,17 @@ class SystemClock:
 class Client:
     """A transport with one endpoint, and short words for what tests do with it."""
 
-    def __init__(self, url: str, *, limits: HttpLimits | None = None, tls=None, **target) -> None:
+    def __init__(self, url: str, *, limits: HttpLimits | None = None, tls=None, lookup=None, **target) -> None:
         self.url = url
-        more = {} if tls is None else {"tls": lambda _: tls}
+        self.tls = None if tls is None else ClientTls(tls, id(tls).to_bytes(8))
+        more = {} if lookup is None else {"lookup": lookup}
         self.transport = HttpTransport(
             {ENDPOINT: self.target(**target)}, keys=KeyRing(KEYS), clock=SystemClock(), limits=limits, **more
         )
 
     def target(self, **changes) -> HttpTarget:
-        settings = {"name": "backend", "url": self.url, "api_key": "devkey", "timeout_ms": GENEROUS_MS} | changes
-        return HttpTarget(**settings)
+        settings = {"name": "backend", "url": self.url, "api_key": "devkey", "timeout_ms": GENEROUS_MS}
+        return HttpTarget(**{"tls": self.tls} | settings | changes)
 
     def configure(self, **changes) -> None:
         self.transport.configure({ENDPOINT: self.target(**changes)}, KeyRing(KEYS))
@@ -56,7 +58,7 @@ class Client:
 
     @property
     def pool(self) -> Pool:
-        return self.transport._routes[ENDPOINT][0]
+        return self.transport._routes[ENDPOINT].pool
 
     @property
     def connections(self) -> list[Connection]:

@@ -227,7 +227,7 @@ async def test_an_answer_before_the_body_was_taken_counts_and_costs_the_connecti
     server = await asyncio.start_server(refuse_early, "127.0.0.1", 0)
     client = connect(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/")
     outcome = await client.send(body=bytes(30_000_000))
-    assert (outcome.status, len(client.transport._routes[1][0]._idle)) == (413, 0)
+    assert (outcome.status, len(client.transport._routes[1].pool._idle)) == (413, 0)
     gone.set()
     server.close()
     await server.wait_closed()
