@@ -14,6 +14,8 @@ from roombell.engine.model import OnDead
 from roombell.engine.retry import RetryPolicy
 from roombell.engine.router import EventFilter
 from roombell.errors import UsageError
+from roombell.transport.guard import NetworkPolicy
+from roombell.transport.tls import TlsSettings
 from roombell.transport.url import parse_url
 
 PORT_DEFAULT: Final = 7890
@@ -84,7 +86,7 @@ class StoreSettings(msgspec.Struct, frozen=True):
 
 
 class EndpointSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """One endpoint. Its representation hides headers, path and query: they may hold secrets."""
+    """One endpoint. Its representation hides headers, path, query, proxy and secrets."""
 
     name: str
     """Pending deliveries belong to the name: keep it and the URL may change."""
@@ -93,9 +95,23 @@ class EndpointSettings(msgspec.Struct, frozen=True, kw_only=True):
     filter: EventFilter = EventFilter()
     headers: tuple[tuple[str, str], ...] = ()
     timeout_ms: int = 15_000
+    """For a whole attempt."""
+    connect_timeout_ms: int | None = None
+    """For the part until the connection is ready, where that is to be less."""
+    wait_timeout_ms: int | None = None
+    """For the part from the request to the answer, where that is to be less."""
     concurrency: int = 64
+    rate_limit_per_s: float | None = None
+    """How many attempts may begin in a second; None for no limit."""
     retry: RetryPolicy = RetryPolicy()
     on_dead: OnDead = OnDead.SKIP
+    secrets: tuple[str, ...] = ()
+    """Standard Webhooks' secrets (``whsec_...``): each signs besides LiveKit's token, two while one takes over."""
+    network: NetworkPolicy = NetworkPolicy()
+    """Where it may be. ``NetworkPolicy(reach=Reach.PUBLIC)`` is for a URL that somebody else may have chosen."""
+    proxy: str | None = None
+    """A forward proxy's URL; empty for none; None: what ``HTTP_PROXY``, ``HTTPS_PROXY`` and ``NO_PROXY`` say."""
+    tls: TlsSettings = TlsSettings()
 
     def __repr__(self) -> str:
         return f"<EndpointSettings {self.name!r} {parse_url(self.url).origin}>"

@@ -9,19 +9,25 @@ import socket
 import time
 from collections.abc import Mapping
 
+import msgspec
+
 from roombell.engine.admission import AdmissionLimits
 from roombell.engine.core import EngineSettings
 from roombell.engine.lanes import HeldLimits
 from roombell.engine.model import EndpointId, EndpointStatus
 from roombell.engine.ports import Clock, Store
 from roombell.engine.router import EndpointPolicy
+from roombell.errors import UsageError
 from roombell.events import EventBuilder
 from roombell.settings import EndpointSettings, Settings, StoreKind, StoreSettings
 from roombell.signing import KeyRing
 from roombell.stores.memory import MemoryStore
 from roombell.stores.sqlite.client import SqliteStore
 from roombell.transport.http import HttpTransport
+from roombell.transport.proxy import parse_proxy, proxy_from_environment
 from roombell.transport.target import HttpTarget
+from roombell.transport.tls import ClientTls, TlsFileError, TlsSettings, read_tls
+from roombell.transport.url import EndpointUrl, parse_url
 
 
 class SystemClock:
@@ -84,15 +90,49 @@ def http_targets(settings: Settings, statuses: Mapping[str, EndpointStatus]) -> 
 
 
 def http_target(endpoint: EndpointSettings) -> HttpTarget:
-    """One endpoint as the transport knows it."""
-    return HttpTarget(
+    """One endpoint as the transport knows it. Reads the files that its ``tls`` names.
+
+    :raises UsageError: it cannot be sent to; the message names it and the mend.
+    """
+    target = HttpTarget(
         name=endpoint.name,
         url=endpoint.url,
         api_key=endpoint.api_key,
         headers=endpoint.headers,
         timeout_ms=endpoint.timeout_ms,
+        connect_timeout_ms=endpoint.connect_timeout_ms,
+        wait_timeout_ms=endpoint.wait_timeout_ms,
         connections_max=endpoint.concurrency,
+        secrets=endpoint.secrets,
+        network=endpoint.network,
+        proxy=endpoint.proxy or "",
     )
+    target.check()
+    url = parse_url(endpoint.url)
+    return msgspec.structs.replace(target, proxy=_proxy(endpoint, url), tls=_tls(endpoint, url))
+
+
+def _proxy(endpoint: EndpointSettings, url: EndpointUrl) -> str:
+    if endpoint.proxy is not None:
+        return endpoint.proxy
+    variable, proxy = proxy_from_environment(url, os.environ)
+    if proxy:
+        try:
+            parse_proxy(proxy)
+        except UsageError as error:
+            raise UsageError(f"{variable}: {error}") from None
+    return proxy
+
+
+def _tls(endpoint: EndpointSettings, url: EndpointUrl) -> ClientTls | None:
+    if endpoint.tls == TlsSettings():
+        return None
+    if not url.is_tls:
+        raise UsageError(f"Endpoint {endpoint.name!r}: tls has no meaning for an http:// URL.")
+    try:
+        return read_tls(endpoint.tls)
+    except TlsFileError as error:
+        raise UsageError(f"Endpoint {endpoint.name!r}: tls.{error.setting}: {error}") from None
 
 
 def endpoint_policies(settings: Settings, statuses: Mapping[str, EndpointStatus]) -> tuple[EndpointPolicy, ...]:
@@ -103,6 +143,7 @@ def endpoint_policies(settings: Settings, statuses: Mapping[str, EndpointStatus]
             name=endpoint.name,
             filter=endpoint.filter,
             concurrency=endpoint.concurrency,
+            rate_limit_per_s=endpoint.rate_limit_per_s,
             retry=endpoint.retry,
             on_dead=endpoint.on_dead,
         )

@@ -16,7 +16,15 @@ from typing import Final, TypeVar
 import msgspec
 import yaml
 
-from roombell.config.quantities import BYTES_FORMS, DURATION_FORMS, bytes_of, duration_ms_of, integer_of
+from roombell.config.quantities import (
+    BYTES_FORMS,
+    DURATION_FORMS,
+    RATE_FORMS,
+    bytes_of,
+    duration_ms_of,
+    integer_of,
+    rate_per_s_of,
+)
 from roombell.errors import ConfigError
 
 TEXT_BYTES_MAX: Final = 1 << 20
@@ -114,6 +122,15 @@ class Value(msgspec.Struct, frozen=True):
     def size_bytes(self, least: str, most: str) -> int:
         """A number of bytes, with or without unit, within bounds that are written the same way."""
         return self._quantity(bytes_of(self.text()), (bytes_of(least), bytes_of(most)), (least, most), BYTES_FORMS)
+
+    def rate_per_s(self, most: int) -> float:
+        """How often a second: more than never, and ``most`` at most."""
+        rate = rate_per_s_of(self.text())
+        if rate is None:
+            raise self.error(f"expected {RATE_FORMS}, found {_shown(self.text())}")
+        if not 0 < rate <= most:
+            raise self.error(f"must be more than 0 and up to {most}/s, found {_shown(self.text())}")
+        return rate
 
     def word(self, words: Collection[_Word]) -> _Word:
         """One of a few words."""

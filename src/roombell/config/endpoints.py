@@ -8,6 +8,7 @@ from typing import Final
 
 import msgspec
 
+from roombell.config.connecting import read_network, read_proxy, read_secrets, read_timeouts, read_tls_settings
 from roombell.config.document import Section, Value
 from roombell.config.reference import known
 from roombell.engine.model import OnDead
@@ -16,11 +17,13 @@ from roombell.engine.router import EventFilter
 from roombell.errors import UsageError
 from roombell.events import EVENT_TYPES
 from roombell.settings import EndpointSettings, Keys, name_of_url
+from roombell.transport.guard import NetworkPolicy
 from roombell.transport.headers import check_custom_headers
 from roombell.transport.url import parse_url
 
 ENDPOINTS_MAX: Final = 1000
 PATTERNS_MAX: Final = 1000
+RATE_PER_S_MAX: Final = 100_000
 _PATTERN_CHARS_MAX: Final = 256
 _NAME: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
@@ -35,8 +38,12 @@ class Endpoints(msgspec.Struct, frozen=True):
 class _Reader:
     """Reads both kinds of endpoint against the same keys, and keeps their names apart."""
 
-    def __init__(self, keys: Keys, default_at: Value | None, environ: Mapping[str, str]) -> None:
+    def __init__(
+        self, keys: Keys, default_at: Value | None, network: NetworkPolicy, environ: Mapping[str, str]
+    ) -> None:
         self.keys = keys
+        self.network = network
+        self.environ = environ
         self.default_at = default_at
         self.only_key = environ.get("LIVEKIT_API_KEY", "") or (next(iter(keys)) if len(keys) == 1 else "")
         self.notes: list[str] = []
@@ -76,7 +83,7 @@ def read_endpoints(top: Section, keys: Keys, environ: Mapping[str, str]) -> Endp
     :raises ConfigError: one of them is wrong, or names a key that there is not.
     """
     webhook = top.section("webhook", known("webhook"))
-    reader = _Reader(keys, webhook.get("api_key"), environ)
+    reader = _Reader(keys, webhook.get("api_key"), read_network(top.get("network"), NetworkPolicy()), environ)
     _read_webhook(webhook, reader)
     listed = top.get("endpoints")
     for value in listed.items(ENDPOINTS_MAX) if listed is not None else ():
@@ -102,15 +109,30 @@ def _read_webhook(webhook: Section, reader: _Reader) -> None:
         if name in reader.found:
             reader.notes.append(f"{value.path} repeats an earlier URL, which gets every event once.")
         else:
-            reader.add(EndpointSettings(name=name, url=value.text(), api_key=api_key, filter=filter_), value)
+            reader.add(_livekits(name, value, reader, api_key=api_key, filter_=filter_), value)
+
+
+def _livekits(name: str, value: Value, reader: _Reader, *, api_key: str, filter_: EventFilter) -> EndpointSettings:
+    """An endpoint of ``webhook.urls``."""
+    return EndpointSettings(
+        name=name,
+        url=value.text(),
+        api_key=api_key,
+        filter=filter_,
+        network=reader.network,
+        proxy=read_proxy(None, parse_url(value.text()), reader.environ),
+    )
 
 
 def _endpoint(section: Section, reader: _Reader) -> EndpointSettings:
     defaults = EndpointSettings(name="", url="", api_key="")
-    timeout, concurrency, on_dead = (section.get(name) for name in ("timeout", "concurrency", "on_dead"))
+    concurrency, on_dead, rate = (section.get(name) for name in ("concurrency", "on_dead", "rate_limit"))
+    timeouts = read_timeouts(section.get("timeout"), defaults.timeout_ms)
+    name, written = _name(_required(section, "name")), _url(_required(section, "url"))
+    url = parse_url(written)
     return EndpointSettings(
-        name=_name(_required(section, "name")),
-        url=_url(_required(section, "url")),
+        name=name,
+        url=written,
         api_key=reader.api_key(section.get("api_key"), section.value),
         filter=EventFilter(
             include=reader.patterns(section.get("include_events")),
@@ -118,10 +140,17 @@ def _endpoint(section: Section, reader: _Reader) -> EndpointSettings:
             rooms=reader.patterns(section.get("rooms"), event_types=False),
         ),
         headers=_headers(section.get("headers")),
-        timeout_ms=defaults.timeout_ms if timeout is None else timeout.duration_ms("100ms", "10m"),
+        timeout_ms=timeouts.total_ms,
+        connect_timeout_ms=timeouts.connect_ms,
+        wait_timeout_ms=timeouts.wait_ms,
         concurrency=defaults.concurrency if concurrency is None else concurrency.integer(1, 1024),
+        rate_limit_per_s=None if rate is None else rate.rate_per_s(RATE_PER_S_MAX),
         retry=_retry(section.section("retry", known("endpoints[].retry"))),
         on_dead=defaults.on_dead if on_dead is None else on_dead.word(tuple(OnDead)),
+        secrets=read_secrets(section.get("secrets"), reader.environ),
+        network=read_network(section.get("network"), reader.network),
+        proxy=read_proxy(section.get("proxy"), url, reader.environ),
+        tls=read_tls_settings(section.get("tls"), url, reader.environ),
     )
 
 

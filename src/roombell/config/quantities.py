@@ -6,6 +6,7 @@ import re
 from typing import Final
 
 DURATION_FORMS: Final = "a duration with its unit, such as 500ms, 15s, 5m, 72h, 7d or 1h30m"
+RATE_FORMS: Final = "a number per second, minute or hour, such as 50/s, 300/m or 1000/h"
 BYTES_FORMS: Final = "a number of bytes, such as 65536, 64KiB or 1MiB"
 
 _MS_BY_UNIT: Final = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
@@ -14,6 +15,7 @@ _BYTES_BY_UNIT: Final = {"": 1, "B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1
 _INTEGER: Final = re.compile(r"-?[0-9](?:_?[0-9]){0,17}")
 _PART: Final = re.compile(r"([0-9]{1,12})(?:\.([0-9]{1,9}))?(ms|[smhdw])")
 _DURATION: Final = re.compile(rf"(?:{_PART.pattern})+")
+_RATE: Final = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?) ?/ ?([smh])")
 _BYTES: Final = re.compile(r"([0-9](?:_?[0-9]){0,17}) ?(B|KiB|MiB|GiB)?")
 
 
@@ -38,3 +40,9 @@ def bytes_of(text: str) -> int | None:
     """Bytes; units are powers of 1024."""
     match = _BYTES.fullmatch(text)
     return int(match[1]) * _BYTES_BY_UNIT[match[2] or ""] if match else None
+
+
+def rate_per_s_of(text: str) -> float | None:
+    """How often a second."""
+    match = _RATE.fullmatch(text)
+    return float(match[1]) * 1000 / _MS_BY_UNIT[match[2]] if match else None

@@ -36,7 +36,8 @@ def load(path: Path | None, environ: Mapping[str, str], *, dev: bool = False) ->
 
 
 def parse(text: str, *, source: str, environ: Mapping[str, str], dev: bool = False) -> Settings:
-    """The settings in a YAML text, with what the environment lays over them. Reads no file but the key file.
+    """The settings in a YAML text, with what the environment lays over them. Reads no file but the key file and
+    those that ``tls`` names.
 
     :param source: what errors call the text.
     :param dev: what nobody sets gets the values for development: LiveKit's development key, the loopback address, a
