@@ -41,7 +41,7 @@ PARTS = (
 def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m bench profile", description=__doc__)
     parser.add_argument("--seconds", type=float, default=10.0, help="of load, nearly all of it watched (default 10)")
-    parser.add_argument("--connections", type=int, default=64)
+    parser.add_argument("--connections", type=int, default=128, help="of the saturating load (default 128)")
     options = parser.parse_args(arguments)
     spy = shutil.which("py-spy", path=f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin")
     if spy is None:

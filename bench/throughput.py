@@ -248,7 +248,7 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=10.0, help="load for each run (default 10)")
     parser.add_argument("--repeats", type=int, default=3, help="runs of which the median is taken (default 3)")
     parser.add_argument(
-        "--connections", type=int, nargs="+", default=[64, 256], help="of the saturating loads (default 64 256)"
+        "--connections", type=int, nargs="+", default=[128, 256], help="of the saturating loads (default 128 256)"
     )
     parser.add_argument("--log-level", default="info", help="of roombell serve (default info, a line for each attempt)")
     parser.add_argument("--out", type=Path, default=BUILD / "bench-throughput.json")

@@ -29,6 +29,7 @@ class BackgroundLoop(ABC):
         self._wake = asyncio.Event()
         self._stopping = False
         self._failures = 0
+        self._cut_short = False
 
     @abstractmethod
     async def step(self) -> float:
@@ -78,7 +79,8 @@ class BackgroundLoop(ABC):
         else:
             self._failures = 0
             return pause_s
-        self._failures += 1
+        if not self._cut_short or self._failures == 0:  # being asked often does not make the trouble older
+            self._failures += 1
         await asyncio.sleep(0)  # a step that fails at once must not keep the loop to itself
         return min(_FAILURE_PAUSE_S * float(2 ** min(self._failures - 1, 8)), _FAILURE_PAUSE_S_MAX)
 
@@ -86,5 +88,6 @@ class BackgroundLoop(ABC):
         try:
             async with asyncio.timeout(pause_s):
                 await self._wake.wait()
+            self._cut_short = True
         except TimeoutError:
-            pass
+            self._cut_short = False

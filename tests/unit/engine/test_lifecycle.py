@@ -120,3 +120,17 @@ def test_stress_whatever_the_order_of_calls_one_step_at_a_time_and_a_clean_end(s
         run(main())
     finally:
         logging.disable(logging.NOTSET)
+
+
+def test_a_loop_that_is_woken_often_while_it_fails_tries_again_as_soon_as_one_that_is_not():
+    async def main():
+        loop = Counting(pause_s=100.0, fail=lambda n: StoreError("gone") if n <= 20 else None)
+        loop.start()
+        while loop.steps < 20:
+            loop.wake()
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(1.0)
+        assert loop.steps > 20
+        await loop.stop()
+
+    run(main())
