@@ -183,7 +183,7 @@ def blocked_sentence(origin: str, ip: str, ruling: Ruling) -> str:
     network = f" ({ruling.network})" if ruling.network else ""
     return (
         f"{origin} may not be sent to: it is {at}, and that is forbidden: {ruling.why}{network}. "
-        f"If it is meant, add {ruling.ip} to network.allow."
+        f"If it is meant, {ruling.mend}."
     )
 
 

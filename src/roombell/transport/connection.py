@@ -33,7 +33,9 @@ _HEADER_CHARS_MAX: Final = 256
 """How much of a header's value is kept; a date has 29 characters."""
 _HEADER_OVERHEAD_BYTES: Final = 4
 """Colon, space, CR, LF."""
-_KEPT_HEADERS: Final = frozenset((b"retry-after", b"date", b"keep-alive", b"webhook-delivery"))
+_KEPT_HEADERS: Final = frozenset(
+    (b"retry-after", b"date", b"keep-alive", b"webhook-delivery", b"proxy-status", b"x-squid-error")
+)
 _KEEP_ALIVE_MARGIN_S: Final = 0.5
 """How long before the endpoint's own time a kept connection is given up, so that both seldom close at once."""
 _STATUS_FINAL_MIN: Final = 200

@@ -71,6 +71,8 @@ class Ruling(msgspec.Struct, frozen=True):
     """What the network is, in words."""
     ip: str
     """The address that lies in it: the one that was judged, or the IPv4 address that it carries."""
+    mend: str = "check what the name resolves to"
+    """What to do if the address is meant."""
 
 
 class Guard:
@@ -94,7 +96,8 @@ class Guard:
         for one in _addresses_in(address):
             rule = self._decisive(one)
             if not rule.is_open:
-                return Ruling(str(rule.network), rule.why, str(one))
+                mend = "change network.deny" if rule.is_operators else f"add {one} to network.allow"
+                return Ruling(str(rule.network), rule.why, str(one), mend)
         return None
 
     def _decisive(self, address: IpAddress) -> _Rule:
@@ -114,14 +117,12 @@ def parse_network(text: str) -> Network:
     :raises UsageError: it is none, or has bits set beyond its length.
     """
     try:
-        return ipaddress.ip_network(text)
+        network = ipaddress.ip_network(text.replace("%", "no zone "), strict=False)
     except ValueError:
-        pass
-    try:
-        meant = ipaddress.ip_network(text, strict=False)
-    except (ValueError, TypeError):
         raise UsageError(f"{text!a} is no network: write it as 10.0.0.0/8, fd00::/8 or 192.0.2.7.") from None
-    raise UsageError(f"{text!a} is no network: it has bits set beyond its length. Did you mean {meant}?")
+    if int(network.network_address) != int(ipaddress.ip_address(text.partition("/")[0])):
+        raise UsageError(f"{text!a} is no network: it has bits set beyond its length. Did you mean {network}?")
+    return network
 
 
 class _Rule(msgspec.Struct, frozen=True):
@@ -145,8 +146,8 @@ def _rules_of(policy: NetworkPolicy) -> Iterator[_Rule]:
     if is_public:
         rules.append(_Rule(ipaddress.ip_network("2000::/3"), is_open=True, why="the public internet"))
         rules.append(_Rule(ipaddress.ip_network("64:ff9b::/96"), is_open=True, why="a gateway to IPv4"))
-    rules += _operators(policy.allow, is_open=True, why="allowed by the endpoint's network.allow")
-    rules += _operators(policy.deny, is_open=False, why="denied by the endpoint's network.deny")
+    rules += _operators(policy.allow, is_open=True, why="allowed by network.allow")
+    rules += _operators(policy.deny, is_open=False, why="denied by network.deny")
     return iter(sorted(rules, key=lambda rule: rule.weakness))
 
 

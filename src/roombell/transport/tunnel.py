@@ -122,14 +122,14 @@ class ProxyDialer:
     async def _reach_proxy(self, factory: Callable[[], P], progress: Progress) -> P:
         progress.blames = FailureKind.PROXY
         try:
-            return await self._to_proxy.connect(factory, progress)
+            protocol = await self._to_proxy.connect(factory, progress)
         except TroubleError as error:
             trouble = error.trouble
             if trouble.kind in _NOT_THE_PROXYS:
                 raise
             raise TroubleError(FailureKind.PROXY, f"No way through the proxy: {trouble.detail}") from None
-        finally:
-            progress.blames = FailureKind.TIMEOUT_CONNECT
+        progress.blames = FailureKind.TIMEOUT_CONNECT
+        return protocol
 
     async def _open(self, tunnel: Tunnel, authority: str) -> None:
         way = self._way
