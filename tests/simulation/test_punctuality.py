@@ -38,3 +38,23 @@ def test_a_retry_that_falls_due_while_the_store_is_asked_for_others_is_made_in_t
         assert max(arrival.at_ms for arrival in endpoint.arrivals) - accepted_at_ms < IN_TIME_MS
 
     run(main())
+
+
+def test_a_lane_whose_result_got_lost_with_the_stores_answer_does_not_wait_for_its_lease_to_run_out():
+    async def main():
+        disk = MemoryDisk()
+        endpoint = Endpoint("app", lambda now_s, request, draw: (0.5, Answered(200, 1)))
+        world = World(1, [endpoint], lambda: MemoryStore(disk), lease_ms=600_000)
+        await world.start()
+        await world.emit("EV_1", "room")
+        world.store.fault_share = 1.0
+        world.store.only_unavailable = True
+        await asyncio.sleep(1.0)
+        world.store.fault_share = 0.0
+        await world.emit("EV_2", "room")
+        await world.settle_down(limit_s=30)
+        await world.stop()
+        world.check_all_delivered()
+        world.check_order()
+
+    run(main())

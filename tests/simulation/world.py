@@ -132,6 +132,7 @@ class FaultyStore:
         self._store, self._random = store, random
         self.fault_share, self._latency_s = fault_share, latency_s
         self.full = False
+        self.only_unavailable = False
         self._turn = asyncio.Lock()
 
     @property
@@ -147,7 +148,7 @@ class FaultyStore:
                 if self.full:
                     raise StoreFull("The disk is full.")
                 draw = self._random.random()
-                if draw < self.fault_share / 2:
+                if draw < self.fault_share / 2 and not self.only_unavailable:
                     raise StoreError("The store refused.")
                 result = await method(*args, **kwargs)
                 await asyncio.sleep(self._latency_s * self._random.random())

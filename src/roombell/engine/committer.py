@@ -92,7 +92,7 @@ class Committer(BackgroundLoop):
         self._wake.set()
 
     def release(self, release: Release) -> None:
-        """Joins the open batch. If it cannot be written the lease ends by its expiry."""
+        """Joins the open batch, and the next ones until it is written."""
         self._releases.append(release)
         self._wake.set()
 
@@ -181,6 +181,7 @@ class Committer(BackgroundLoop):
     def _failed(self, accepts: list[_Waiting], batch: Batch, error: StoreError) -> None:
         assert self._placement is not None
         self.last_error = error
+        self._releases = [*batch.releases, *self._releases]
         if isinstance(error, StoreUnavailable):
             self._placement.doubt()
         for _, future in accepts:

@@ -216,7 +216,7 @@ class Dispatcher(BackgroundLoop):
         lane = unsettled.lane
         if isinstance(error, StoreUnavailable) or lane.expires_at_ms <= self._clock.now_ms() or self._draining:
             # Written or not, nobody knows. Whoever leases the lane next reads the truth.
-            self._let_go(lane, lane.expires_at_ms)
+            self._release(lane, self._clock.now_ms())
         else:
             self._attempts.put_back(unsettled)
             asyncio.get_running_loop().call_later(SETTLE_AGAIN_S, self._committer.settle, settle)

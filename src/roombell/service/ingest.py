@@ -105,8 +105,8 @@ class Ingest:
         if said_at_s is not None and now_s - said_at_s < _SAID_AGAIN_AFTER_S:
             return
         self._said_at_s[error.code] = now_s
-        whose = "the sender's" if isinstance(error, ReceiveError) else "ours"
-        _log.warning("Refused a webhook from %s with %d, %s fault: %s", request.peer, error.status, whose, error)
+        whose = "the sender's" if isinstance(error, ReceiveError) else "our own"
+        _log.warning("Refused a webhook from %s with %d, by %s fault: %s", request.peer, error.status, whose, error)
 
 
 class _Waiting(Deferred):

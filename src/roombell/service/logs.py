@@ -31,6 +31,7 @@ from roombell.service.log_lines import JsonLines, LineEncoder, TextLines
 _BUFFER_BYTES_MAX: Final = 8 * 1024 * 1024
 _CLOSE_S_MAX: Final = 2.0
 _GATHER_S: Final = 0.05
+_FAILURE_AGAIN_MS: Final = 1000
 
 
 class LogFormat(StrEnum):
@@ -162,6 +163,8 @@ class Logs:
         form: LogFormat = LogFormat.AUTO,
         level: str = "info",
     ) -> None:
+        self._now_ms = now_ms
+        self._failure_said_at_ms = 0
         terminal = os.isatty(descriptor)
         text = form is LogFormat.TEXT or (form is LogFormat.AUTO and terminal)
         colour = terminal and "NO_COLOR" not in os.environ
@@ -193,11 +196,18 @@ class Logs:
             case EndpointDisabled():
                 self.note("error", "endpoint disabled", endpoint=record.endpoint, reason=record.reason)
             case CommitFailed():
-                self.note("error", "commit failed", error=record.code, reason=record.message)
+                self._commit_failed(record)
             case LeaseLost():
                 self.note("warning", "lease lost", lane_id=record.lane_id)
             case _:
                 pass
+
+    def _commit_failed(self, record: CommitFailed) -> None:
+        """One line a second: while a store is away, every sender's try is a failed commit."""
+        now_ms = self._now_ms()
+        if abs(now_ms - self._failure_said_at_ms) >= _FAILURE_AGAIN_MS:
+            self._failure_said_at_ms = now_ms
+            self.note("error", "commit failed", error=record.code, reason=record.message)
 
     def note(self, level: str, message: str, **fields: str | int) -> None:
         """Writes a line about anything else."""

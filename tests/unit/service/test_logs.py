@@ -100,6 +100,13 @@ async def test_what_went_wrong_elsewhere_has_its_line(pipe, logs):
     assert (told[0]["reason"], told[2]["error"], told[3]["lane_id"]) == ("expired", "store_full", 7)
 
 
+async def test_a_store_that_is_away_does_not_flood_the_log(pipe, logs):
+    for _ in range(50):
+        logs.observe(CommitFailed("store_unavailable", "The store did not answer."))
+    logs.close()
+    assert len(lines(pipe)) == 1
+
+
 async def test_a_delivery_to_the_built_in_endpoint_is_one_line(pipe, logs):
     logs.show(Shown(0, verified=True, event="room_started", room="demo", sequence="1", attempt="1"))
     logs.show(Shown(0, verified=False, error="No key."))
