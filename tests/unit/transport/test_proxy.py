@@ -43,7 +43,7 @@ def trusting_the_proxy(authority, tmp_path, monkeypatch):
     path = tmp_path / "ca.pem"
     authority.cert_pem.write_to_path(str(path))
     tls = read_tls(TlsSettings(ca=str(path)))
-    monkeypatch.setattr("roombell.transport.http.read_tls", lambda _: tls)
+    monkeypatch.setattr("roombell.transport.dialers.read_tls", lambda _: tls)
 
 
 @pytest.fixture(params=["http", "https"])
