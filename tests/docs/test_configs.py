@@ -19,8 +19,11 @@ from roombell.cli.app import cli
 from roombell.config import parse
 from roombell.service.metric_table import METRICS, MetricKind
 from roombell.testing.payloads import sample
+from support.certificates import Certificates
 from support.markdown import Block, blocks
 
+VARIABLES = {"PROXY_PASSWORD": "p%40ss", "APP_WEBHOOK_SECRET": "whsec_" + "c2VjcmV0" * 5}
+"""What configurations in the documentation take from the environment."""
 SUFFIXES = {MetricKind.HISTOGRAM: ("_bucket", "_count", "_sum")}
 PROMETHEUS_NAME = re.compile(r"\b(?:roombell|livekit)_\w+\b")
 
@@ -42,8 +45,14 @@ def test_a_yaml_block_says_whose_file_it_is(block: Block) -> None:
 
 
 @pytest.mark.parametrize("block", [*each("yaml", marked="config"), *each("yaml", marked="livekit")])
-def test_a_configuration_in_the_documentation_is_taken(block: Block) -> None:
-    settings = parse(block.text, source=str(block), environ={})
+def test_a_configuration_in_the_documentation_is_taken(
+    block: Block, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    pki = Certificates(tmp_path)
+    pki.client("client")
+    pki.file("company-ca.pem", pki.ca)
+    settings = parse(block.text, source=str(block), environ=VARIABLES)
     assert settings.endpoints or "livekit" in block.directives
 
 

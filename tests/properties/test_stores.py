@@ -3,8 +3,10 @@
 import asyncio
 import sqlite3
 import tempfile
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+import msgspec
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -26,6 +28,9 @@ from roombell.engine.model import (
     Sequence,
     Settle,
 )
+from roombell.engine.ports import Store
+from roombell.engine.selection import BY_HAND, Changed, Cursor, Found, Selector
+from roombell.engine.transitions import Verb
 from roombell.stores.memory import MemoryDisk, MemoryStore, StoredDelivery
 from roombell.stores.sqlite.inline import InlineSqliteStore
 
@@ -35,6 +40,19 @@ KEYS = ("room-1", "room-2", "room-3")
 
 endpoints = st.lists(st.sampled_from([1, 2, 3]), unique=True, max_size=3)
 spans_ms = st.integers(-30, 60)
+moments_ms = st.none() | st.integers(950, 1_200)
+selectors = st.builds(
+    Selector,
+    states=st.lists(st.sampled_from(DeliveryState), unique=True).map(tuple) | st.just(tuple(DeliveryState)),
+    endpoint_id=st.none() | st.integers(1, 3),
+    ordering_key=st.none() | st.sampled_from(KEYS),
+    room_name=st.none() | st.sampled_from(("room", "another")),
+    event_id=st.none() | st.integers(1, 20).map("EV_{}".format),
+    since_ms=moments_ms,
+    until_ms=moments_ms,
+    as_of_ms=moments_ms,
+)
+wide = st.just(Selector())
 
 
 class StoresAgree(RuleBasedStateMachine):
@@ -134,12 +152,21 @@ class StoresAgree(RuleBasedStateMachine):
         data=st.data(),
         state=st.sampled_from(DeliveryState),
         tried=st.booleans(),
+        counted=st.booleans(),
         block=st.integers(0, 5).map(lambda number: number == 0),
         due_ms=spans_ms,
         more=st.booleans(),
     )
     def settle(
-        self, data: st.DataObject, state: DeliveryState, tried: bool, block: bool, due_ms: int, more: bool
+        self,
+        *,
+        data: st.DataObject,
+        state: DeliveryState,
+        tried: bool,
+        counted: bool,
+        block: bool,
+        due_ms: int,
+        more: bool,
     ) -> None:
         lane_id = data.draw(st.sampled_from(sorted(self.held)))
         generation, sequence, attempts = self.held[lane_id]
@@ -153,6 +180,7 @@ class StoresAgree(RuleBasedStateMachine):
             due_at_ms=self.now_ms + due_ms,
             reason="" if state in (DeliveryState.PENDING, DeliveryState.DELIVERED) else "because",
             block=block and state is DeliveryState.DEAD,
+            counted=counted,
         )
         accepts = ()
         if more:
@@ -160,7 +188,7 @@ class StoresAgree(RuleBasedStateMachine):
             key, body = data.draw(st.sampled_from(KEYS)), b"more"
             accepts = (Accept(f"EV_{self.made}", "t", key, "room", body, self.now_ms, (EndpointId(1),)),)
         _, settled, _ = self.commit(data.draw(st.sampled_from(OWNERS)), accepts=accepts, settles=(settle,))
-        self.follow(settle, lost=settled[0].lost, pending=settled[0].pending)
+        self.follow(settle, lost=settled[0].lost or settled[0].recalled, pending=settled[0].pending)
 
     def follow(self, settle: Settle, *, lost: bool, pending: int) -> None:
         """A worker goes on with the next of the lane, and keeps a lost lease in mind to try it again."""
@@ -180,6 +208,47 @@ class StoresAgree(RuleBasedStateMachine):
             releases=tuple(Release(lane, self.held[lane][0], self.now_ms + due_ms) for lane in given_back),
             renewals=tuple(Renew(lane, self.held[lane][0], self.now_ms + lease_ms) for lane in kept),
         )
+
+    @rule(selector=selectors | wide, limit=st.integers(1, 5))
+    def find(self, selector: Selector, limit: int) -> None:
+        self.walk(lambda store, after: store.find(selector, after=after, limit=limit), whole=True)
+
+    @rule(selector=selectors | wide, verb=st.sampled_from(BY_HAND), limit=st.integers(1, 5), whole=st.booleans())
+    def change(self, selector: Selector, verb: Verb, limit: int, whole: bool) -> None:
+        """The whole walk, or the first step of one that was interrupted."""
+        now_ms = self.now_ms
+        self.walk(
+            lambda store, after: store.change(
+                selector, verb, reason="by hand", after=after, limit=limit, now_ms=now_ms
+            ),
+            whole=whole,
+        )
+
+    def walk(self, step: Callable[[Store, Cursor | None], Awaitable[Found | Changed]], *, whole: bool) -> None:
+        """Steps through both stores side by side; where a step ended means something to each store alone."""
+        after: list[Cursor | None] = [None, None]
+        while True:
+            expected, found = (
+                asyncio.run(step(store, place)) for store, place in zip((self.memory, self.sqlite), after, strict=True)
+            )
+            after = [expected.next, found.next]
+            assert msgspec.structs.replace(found, next=None) == msgspec.structs.replace(expected, next=None)
+            assert (after[0] is None) == (after[1] is None)
+            if after[0] is None or not whole:
+                return
+
+    @rule(endpoint=st.none() | st.integers(1, 3), key=st.none() | st.sampled_from(KEYS))
+    def unblock(self, endpoint: int | None, key: str | None) -> None:
+        self.both("unblock", endpoint, key, after=None, limit=100, now_ms=self.now_ms)
+        self.held = {lane: belief for lane, belief in self.held.items() if lane in self.disk.lanes}
+
+    @rule(number=st.integers(1, 20))
+    def history(self, number: int) -> None:
+        self.both("history", f"EV_{number}")
+
+    @rule(endpoint=st.integers(1, 3), health=st.binary(max_size=4))
+    def set_endpoint_health(self, endpoint: int, health: bytes) -> None:
+        self.both("set_endpoint_health", EndpointId(endpoint), health)
 
     @rule(names=st.lists(st.sampled_from(NAMES)))
     def register(self, names: list[str]) -> None:
@@ -231,6 +300,7 @@ class StoresAgree(RuleBasedStateMachine):
                 lane.owner,
                 lane.generation,
                 lane.blocked,
+                lane.recalled,
                 lane.due_at_ms,
                 len(lane.deliveries),
             )
@@ -285,7 +355,7 @@ def dump(path: Path) -> list[StoredDelivery]:
 def lanes(path: Path) -> list[tuple[object, ...]]:
     connection = sqlite3.connect(path)
     rows = connection.execute(
-        "SELECT id, last_sequence, pending, lease_owner, generation, blocked, due_at_ms, kept FROM lane ORDER BY id"
+        "SELECT id, last_sequence, pending, lease_owner, generation, blocked, recalled, due_at_ms, kept FROM lane ORDER BY id"
     ).fetchall()
     connection.close()
     return rows

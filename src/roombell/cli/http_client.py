@@ -33,16 +33,23 @@ class Reply(msgspec.Struct, frozen=True):
 
 
 def fetch(
-    method: str, url: str, *, headers: Iterable[tuple[str, str]] = (), body: bytes | None = None, timeout_s: float
+    method: str,
+    url: str,
+    *,
+    headers: Iterable[tuple[str, str]] = (),
+    body: bytes | None = None,
+    timeout_s: float,
+    tls: ssl.SSLContext | None = None,
 ) -> Reply | Trouble:
     """The answer, or why there is none. Redirects are not followed.
 
     :param timeout_s: for connecting, and for each wait after that.
+    :param tls: for an https URL; by default the system's authorities are trusted.
     :raises UsageError: ``url`` is no URL.
     """
     parsed = parse_url(url)
     started_s = time.monotonic()
-    connection = _connection(parsed, timeout_s)
+    connection = _connection(parsed, timeout_s, tls)
     try:
         trouble = _connect(connection, parsed)
         if trouble is not None:
@@ -64,9 +71,10 @@ def fetch(
         connection.close()
 
 
-def _connection(url: EndpointUrl, timeout_s: float) -> http.client.HTTPConnection:
+def _connection(url: EndpointUrl, timeout_s: float, tls: ssl.SSLContext | None) -> http.client.HTTPConnection:
     if url.is_tls:
-        return http.client.HTTPSConnection(url.host, url.port, timeout=timeout_s, context=ssl.create_default_context())
+        context = tls or ssl.create_default_context()
+        return http.client.HTTPSConnection(url.host, url.port, timeout=timeout_s, context=context)
     return http.client.HTTPConnection(url.host, url.port, timeout=timeout_s)
 
 

@@ -6,6 +6,7 @@ and the clock of the machine that answers.
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import socket
 import time
@@ -19,9 +20,12 @@ from roombell.config import EndpointSettings, Settings
 from roombell.engine.model import FailureKind
 from roombell.signing import LEEWAY_S
 from roombell.signing.errors import span
+from roombell.transport.dialers import try_to_connect
 from roombell.transport.failures import Trouble
+from roombell.transport.proxy import parse_proxy
 from roombell.transport.target import USER_AGENT
 from roombell.transport.url import EndpointUrl, parse_url
+from roombell.wiring import http_target
 
 TIMEOUT_S: Final = 5.0
 CLOCK_WARNING_S: Final = 10
@@ -34,6 +38,8 @@ _MENDS: Final = {
     FailureKind.TLS: "Mend the certificate there, or the scheme of the URL.",
     FailureKind.TIMEOUT_CONNECT: "A firewall that drops what it does not like looks like this: open the way.",
     FailureKind.TIMEOUT_WAIT: "The server takes connections and does not answer: look at the application there.",
+    FailureKind.PROXY: "Look at the proxy, and at the credentials and the port in its URL.",
+    FailureKind.BLOCKED: "Mend the URL; if the address is meant, open it with network.allow.",
     FailureKind.PROTOCOL: "Something else than a web server listens there: mend the port in the URL.",
 }
 
@@ -50,11 +56,24 @@ def check_endpoint(endpoint: EndpointSettings, settings: Settings) -> tuple[Find
                 "Name the URL of the application that is to get the events.",
             ),
         )
+    target = http_target(endpoint)
+    trouble = asyncio.run(try_to_connect(target, timeout_s=TIMEOUT_S))
+    if trouble is not None:
+        return (_failed(check, trouble),)
+    if target.proxy:
+        proxy = parse_proxy(target.proxy).url.origin
+        how = "opened a tunnel to it" if url.is_tls else "is there; it connects to the endpoint when it is asked to"
+        return (ok(check, f"{url.origin} is reached through the proxy {proxy}, which {how}. No event was sent."),)
     headers = (("User-Agent", USER_AGENT), *endpoint.headers)
-    reply = fetch("HEAD", endpoint.url, headers=headers, timeout_s=TIMEOUT_S)
+    tls = None if target.tls is None else target.tls.context
+    reply = fetch("HEAD", endpoint.url, headers=headers, timeout_s=TIMEOUT_S, tls=tls)
     if isinstance(reply, Trouble):
-        return (problem(check, reply.detail, _MENDS.get(reply.kind, "Look at the server there.")),)
+        return (_failed(check, reply),)
     return (_answered(check, url, reply), *_clock(url, reply))
+
+
+def _failed(check: str, trouble: Trouble) -> Finding:
+    return problem(check, trouble.detail, _MENDS.get(trouble.kind, "Look at the server there."))
 
 
 def _answered(check: str, url: EndpointUrl, reply: Reply) -> Finding:

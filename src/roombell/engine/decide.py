@@ -69,14 +69,14 @@ def decide(
     if counted and strikes >= policy.attempts:
         return Dead(ATTEMPTS_EXHAUSTED)
     due_at_ms = now_ms + _delay_ms(outcome, policy, max(strikes, 1), now_ms, draw)
-    if due_at_ms - delivery.accepted_at_ms >= policy.max_age_ms:
+    if due_at_ms - delivery.owed_since_ms >= policy.max_age_ms:
         return Dead(EXPIRED)
     return Retry(due_at_ms)
 
 
 def is_expired(delivery: Delivery, policy: RetryPolicy, *, now_ms: int) -> bool:
     """Whether the delivery is too old for another attempt."""
-    return now_ms - delivery.accepted_at_ms >= policy.max_age_ms
+    return now_ms - delivery.owed_since_ms >= policy.max_age_ms
 
 
 def _asked(outcome: Outcome) -> Decision | None:

@@ -40,6 +40,8 @@ class EndpointState(StrEnum):
     """Whether an endpoint is sent to. In every state but ``active`` its deliveries are kept, and none is sent."""
 
     ACTIVE = "active"
+    PAUSED = "paused"
+    """By a person, until a person resumes it; new events still make deliveries."""
     DISABLED = "disabled"
     REMOVED = "removed"
 
@@ -113,7 +115,15 @@ class Delivery(msgspec.Struct, frozen=True, gc=False):
     body: bytes
     """The event exactly as it was accepted."""
     strikes: int = 0
-    """Those of the attempts that count towards giving up: probes of an endpoint that is down do not."""
+    """Those of the attempts that count towards giving up: probes of an endpoint that is down do not, nor do those from
+    before it was redriven."""
+    redriven_at_ms: int = 0
+    """When it was last made pending again by hand; 0 if it never was."""
+
+    @property
+    def owed_since_ms(self) -> int:
+        """What its age is counted from: the acceptance, or the last time it was made pending again by hand."""
+        return self.redriven_at_ms or self.accepted_at_ms
 
 
 class AttemptRecord(msgspec.Struct, frozen=True, gc=False):
@@ -228,6 +238,9 @@ class Settled(msgspec.Struct, frozen=True, array_like=True, gc=False):
     lost: bool
     pending: int = 0
     """Deliveries still pending in the lane. When it is 0 the lane's lease has ended with this commit."""
+    recalled: bool = False
+    """Deliveries of the lane were changed by hand meanwhile: its lease has ended with this commit, and what the worker
+    holds of it in memory is out of date."""
 
 
 class BatchResult(msgspec.Struct, frozen=True, array_like=True):
@@ -272,9 +285,11 @@ class EndpointStatus(msgspec.Struct, frozen=True):
     pending: int
     dead: int
     oldest_pending_at_ms: int | None
-    """When the oldest of its pending deliveries was accepted."""
+    """Since when the oldest of the deliveries at the heads of its lanes is owed."""
     health: bytes = b""
     """What ``set_endpoint_health`` kept; empty at first."""
+    blocked: int = 0
+    """Lanes that wait until a person decides about a dead delivery (``on_dead: block``)."""
 
 
 class Pruned(msgspec.Struct, frozen=True):

@@ -26,6 +26,8 @@ from roombell.engine.model import (
     Reaped,
     Sequence,
 )
+from roombell.engine.selection import Changed, Cursor, DeliveryHistory, Found, Selector, Unblocked
+from roombell.engine.transitions import Verb
 
 
 class Clock(Protocol):
@@ -90,24 +92,63 @@ class Store(Protocol):
         self, lane_id: LaneId, generation: Generation, *, after: Sequence, heads_max: int, body_bytes_max: int
     ) -> tuple[Delivery, ...] | None:
         """More pending deliveries of a leased lane, oldest first, with a sequence above ``after``; at least one
-        if there is one. None if the lease was lost.
+        if there is one. None if the lease was lost, or deliveries of the lane were changed by hand meanwhile.
         """
 
     async def register(self, names: Seq[str], *, now_ms: int) -> Mapping[str, EndpointStatus]:
-        """Makes ``names`` the endpoints there are: new ones are added, listed ones become active, and every other
-        one is ``removed``: its pending deliveries stay, unsent, until it is listed again or they grow too old.
+        """Makes ``names`` the endpoints there are: new ones are added, listed ones become active unless they are
+        ``paused``, and every other one is ``removed``: its pending deliveries stay, unsent, until it is listed again
+        or they grow too old.
         """
 
     async def set_endpoint_state(
         self, endpoint_id: EndpointId, state: EndpointState, *, reason: str, now_ms: int
     ) -> None:
-        """Writes down that an endpoint is disabled, or active again."""
+        """Writes down that an endpoint is disabled or paused, or active again."""
 
     async def set_endpoint_health(self, endpoint_id: EndpointId, health: bytes) -> None:
         """Keeps what is known of an endpoint's health, which means nothing to the store."""
 
     async def endpoints(self) -> tuple[EndpointStatus, ...]:
         """Every endpoint with its counts, removed ones that still owe something included. Costs an index scan."""
+
+    async def find(self, selector: Selector, *, after: Cursor | None, limit: int) -> Found:
+        """Up to ``limit`` of the deliveries that ``selector`` means, in the order of acceptance, from ``after`` on.
+
+        A step looks at a bounded number of rows, so it may find few or none and still have a ``next``.
+        """
+
+    async def change(
+        self, selector: Selector, verb: Verb, *, reason: str, after: Cursor | None, limit: int, now_ms: int
+    ) -> Changed:
+        """Redrives, replays or cancels up to ``limit`` of the deliveries that ``selector`` means; others than those
+        that ``verb`` can happen to are passed over. In the order of acceptance, from ``after`` on, as ``find``.
+
+        What is redriven or replayed is pending again in its old place in the lane, before everything newer; strikes
+        and age are counted anew, attempts are numbered on. A lane that waited for a decision about it goes on.
+
+        A lane that is leased is called back: its worker may settle what can be under way, which is the oldest that
+        was pending when the lane was called back, and the lease ends with that (``Settled.recalled``). That one
+        delivery cannot be cancelled: it counts as ``left``.
+
+        :param reason: why they are cancelled.
+        """
+
+    async def unblock(
+        self,
+        endpoint_id: EndpointId | None,
+        ordering_key: str | None,
+        *,
+        after: Cursor | None,
+        limit: int,
+        now_ms: int,
+    ) -> Unblocked:
+        """Lets up to ``limit`` blocked lanes go on without the delivery they waited for: those of an endpoint, of an
+        ordering key, both or neither given. A lane in which nothing is left is forgotten.
+        """
+
+    async def history(self, event_id: str) -> tuple[DeliveryHistory, ...]:
+        """Every delivery of an event with its attempts, by lane; none if the event is not known, or was pruned."""
 
     async def reap(self, *, now_ms: int, max_age_ms: Mapping[EndpointId, int], limit: int) -> Reaped:
         """Ends expired leases, and the pending deliveries that are older than their endpoint's ``max_age_ms``:

@@ -35,7 +35,10 @@ from roombell.engine.model import (
     Settle,
     Settled,
 )
+from roombell.engine.selection import Changed, Cursor, DeliveryHistory, Found, Selector, Unblocked
+from roombell.engine.transitions import Verb
 from roombell.errors import StoreError, StoreLocked
+from roombell.stores import memory_selection
 from roombell.stores.memory_disk import EndpointRow, EventRow, LaneRow, MemoryDisk, StoredDelivery
 
 __all__ = ["MemoryDisk", "MemoryStore", "StoredDelivery"]
@@ -114,7 +117,7 @@ class MemoryStore:
     ) -> tuple[Delivery, ...] | None:
         self._check_open()
         lane = self._held(lane_id, generation)
-        return None if lane is None else _heads(lane, Sequence(after + 1), heads_max, body_bytes_max)
+        return None if lane is None or lane.recalled else _heads(lane, Sequence(after + 1), heads_max, body_bytes_max)
 
     async def register(self, names: Seq[str], *, now_ms: int) -> Mapping[str, EndpointStatus]:
         self._check_open()
@@ -125,7 +128,8 @@ class MemoryStore:
         listed = {name: known[name] for name in names}
         for endpoint in known.values():
             if endpoint.name in listed:
-                endpoint.change(EndpointState.ACTIVE, "", now_ms)
+                if endpoint.state is not EndpointState.PAUSED:
+                    endpoint.change(EndpointState.ACTIVE, "", now_ms)
             elif endpoint.state is not EndpointState.REMOVED:
                 endpoint.change(EndpointState.REMOVED, "not listed", now_ms)
         return {name: endpoint.status() for name, endpoint in listed.items()}
@@ -148,6 +152,32 @@ class MemoryStore:
             if endpoint.state is not EndpointState.REMOVED or endpoint.pending
         )
 
+    async def find(self, selector: Selector, *, after: Cursor | None, limit: int) -> Found:
+        self._check_open()
+        return memory_selection.find(self._disk, selector, after, limit)
+
+    async def history(self, event_id: str) -> tuple[DeliveryHistory, ...]:
+        self._check_open()
+        return memory_selection.history(self._disk, event_id)
+
+    async def change(
+        self, selector: Selector, verb: Verb, *, reason: str, after: Cursor | None, limit: int, now_ms: int
+    ) -> Changed:
+        self._check_open()
+        return memory_selection.change(self._disk, selector, verb, reason, after, limit, now_ms)
+
+    async def unblock(
+        self,
+        endpoint_id: EndpointId | None,
+        ordering_key: str | None,
+        *,
+        after: Cursor | None,
+        limit: int,
+        now_ms: int,
+    ) -> Unblocked:
+        self._check_open()
+        return memory_selection.unblock(self._disk, endpoint_id, ordering_key, after, limit, now_ms)
+
     async def reap(self, *, now_ms: int, max_age_ms: Mapping[EndpointId, int], limit: int) -> Reaped:
         self._check_open()
         expired = [lane for endpoint in self._disk.endpoints.values() for lane in _expired(endpoint, now_ms)]
@@ -169,7 +199,7 @@ class MemoryStore:
         found = [
             (event_id, event)
             for event_id, event in self._disk.events.items()
-            if event.accepted_at_ms < before_ms and self._is_settled(event)
+            if event.event.accepted_at_ms < before_ms and self._is_settled(event)
         ]
         lanes = sum(self._forget(event_id, event) for event_id, event in found[:limit])
         return Pruned(events=min(len(found), limit), lanes=lanes, more=len(found) > limit)
@@ -182,9 +212,9 @@ class MemoryStore:
         if accept.event_id in self._disk.events:
             return Accepted(duplicate=True)
         placed = tuple(self._place(accept, endpoint_id, batch, grants) for endpoint_id in accept.endpoints)
-        self._disk.events[accept.event_id] = EventRow(
-            accept.accepted_at_ms, tuple((place.lane_id, place.sequence) for place in placed)
-        )
+        self._disk.events_made += 1
+        places = tuple((place.lane_id, place.sequence) for place in placed)
+        self._disk.events[accept.event_id] = EventRow(self._disk.events_made, accept, places)
         return Accepted(duplicate=False, placed=placed)
 
     def _place(self, accept: Accept, endpoint_id: EndpointId, batch: Batch, grants: Counter[EndpointId]) -> Placed:
@@ -198,7 +228,7 @@ class MemoryStore:
                 grants[endpoint_id] -= 1
                 endpoint.lease(lane, batch.owner, batch.lease_expires_at_ms)
             endpoint.queue(lane)
-        held = lane.owner == batch.owner
+        held = lane.owner == batch.owner and not lane.recalled
         return Placed(
             endpoint_id=endpoint_id,
             lane_id=lane.lane_id,
@@ -210,20 +240,24 @@ class MemoryStore:
         lane = self._held(settle.lane_id, settle.generation)
         if lane is None:
             return Settled(lost=True)
-        assert settle.sequence == lane.head(), "only the oldest pending delivery of a lane is settled"
+        recalled = bool(lane.recalled)
+        expected = lane.recalled or lane.head()
+        assert settle.sequence == expected, "only the oldest pending delivery of a lane is settled"
         delivery = lane.deliveries[settle.sequence]
         if settle.attempt is not None:
             assert settle.attempt.number == len(delivery.attempts) + 1, "attempts are numbered one by one"
             delivery.attempts.append(settle.attempt)
             delivery.strikes += settle.counted
-        lane.blocked = settle.block
         if settle.state is DeliveryState.PENDING:
-            lane.due_at_ms = settle.due_at_ms
+            # What was revived before it does not wait for its retry.
+            lane.due_at_ms = settle.due_at_ms if lane.head() == settle.sequence else settle.settled_at_ms
         else:
             lane.end(settle.sequence, settle.state, settle.reason, settle.settled_at_ms)
-        if settle.state is DeliveryState.PENDING or settle.block or not lane.pending:
+        if settle.block:
+            lane.block(settle.sequence)
+        if settle.state is DeliveryState.PENDING or settle.block or recalled or not lane.pending:
             lane.endpoint.end_lease(lane)
-        return Settled(lost=False, pending=lane.pending)
+        return Settled(lost=False, pending=lane.pending, recalled=recalled)
 
     def _release(self, release: Release) -> None:
         lane = self._held(release.lane_id, release.generation)
@@ -296,8 +330,8 @@ def _end_old(endpoint: EndpointRow, now_ms: int, max_age_ms: Mapping[EndpointId,
         return 0
     ended = 0
     free = (lane for lane in tuple(endpoint.owing.values()) if lane.owner is None)
-    for lane in sorted(free, key=lambda lane: (lane.head_accepted_at_ms(), lane.lane_id)):
-        while ended < limit and lane.pending and lane.head_accepted_at_ms() < now_ms - age_ms:
+    for lane in sorted(free, key=lambda lane: (lane.head_owed_since_ms(), lane.lane_id)):
+        while ended < limit and lane.pending and lane.head_owed_since_ms() < now_ms - age_ms:
             lane.end(lane.head(), state, reason, now_ms)
             ended += 1
         if not lane.pending:

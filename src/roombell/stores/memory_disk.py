@@ -53,6 +53,11 @@ class DeliveryRow:
     settled_at_ms: int | None = None
     attempts: list[AttemptRecord] = field(default_factory=list)
     strikes: int = 0
+    redriven_at_ms: int = 0
+
+    @property
+    def owed_since_ms(self) -> int:
+        return self.redriven_at_ms or self.event.accepted_at_ms
 
 
 @dataclass(slots=True)
@@ -69,7 +74,10 @@ class LaneRow:
     generation: Generation = NO_LEASE
     owner: str | None = None
     expires_at_ms: int = 0
-    blocked: bool = False
+    blocked: Sequence = NO_SEQUENCE
+    """The delivery that the lane waits for a decision about."""
+    recalled: Sequence = NO_SEQUENCE
+    """What may be under way in a lane whose lease ends with the next settlement."""
 
     def holds(self, generation: Generation) -> bool:
         return self.owner is not None and self.generation == generation
@@ -96,17 +104,47 @@ class LaneRow:
         self.head_sequence = next(self.pending_from(self.head_sequence))
         return self.head_sequence
 
-    def head_accepted_at_ms(self) -> int:
-        return self.deliveries[self.head()].event.accepted_at_ms
+    def head_owed_since_ms(self) -> int:
+        return self.deliveries[self.head()].owed_since_ms
 
     def end(self, sequence: Sequence, state: DeliveryState, reason: str, settled_at_ms: int) -> None:
-        """Takes the head out of the line, for good."""
+        """Takes a pending delivery out of the line."""
         delivery = self.deliveries[sequence]
         delivery.state, delivery.reason, delivery.settled_at_ms = state, reason, settled_at_ms
-        self.head_sequence = Sequence(sequence + 1)
         self.pending -= 1
         self.endpoint.pending -= 1
         self.endpoint.dead += state is DeliveryState.DEAD
+
+    def revive(self, sequence: Sequence, now_ms: int) -> None:
+        """Puts a settled delivery back into the line, in its old place."""
+        delivery = self.deliveries[sequence]
+        self.endpoint.dead -= delivery.state is DeliveryState.DEAD
+        if self.owner is not None:
+            self.call_back()
+        if self.pending == 0 or sequence < self.head():
+            self.head_sequence, self.due_at_ms = sequence, now_ms
+        if self.blocked == sequence:
+            self.unblock(now_ms)
+        delivery.state, delivery.reason, delivery.settled_at_ms = DeliveryState.PENDING, "", None
+        delivery.strikes, delivery.redriven_at_ms = 0, now_ms
+        self.pending += 1
+        self.endpoint.pending += 1
+        self.endpoint.queue(self)
+
+    def block(self, sequence: Sequence) -> None:
+        """Stops the lane until a person decides about one of its deliveries."""
+        self.blocked = sequence
+        self.endpoint.blocked[self.lane_id] = self
+
+    def unblock(self, now_ms: int) -> None:
+        """Lets it go on."""
+        self.blocked, self.due_at_ms = NO_SEQUENCE, now_ms
+        self.endpoint.blocked.pop(self.lane_id, None)
+        self.endpoint.queue(self)
+
+    def call_back(self) -> None:
+        """Ends the lease with the next settlement, which can be that of the oldest pending delivery alone."""
+        self.recalled = self.recalled or self.head()
 
     def view(self, sequence: Sequence) -> Delivery:
         found = self.deliveries[sequence]
@@ -120,6 +158,7 @@ class LaneRow:
             attempts=len(found.attempts),
             body=event.body,
             strikes=found.strikes,
+            redriven_at_ms=0 if found.owed_since_ms == event.accepted_at_ms else found.redriven_at_ms,
         )
 
 
@@ -136,6 +175,7 @@ class EndpointRow:
     owing: dict[LaneId, LaneRow] = field(default_factory=dict)
     """The lanes with something pending."""
     leased: dict[LaneId, LaneRow] = field(default_factory=dict)
+    blocked: dict[LaneId, LaneRow] = field(default_factory=dict)
     waiting: list[tuple[int, LaneId]] = field(default_factory=list)
     """A heap of (due, lane) with every free lane in it. Other entries are left in until they are met."""
 
@@ -145,12 +185,12 @@ class EndpointRow:
         self.state, self.reason = state, reason
 
     def lease(self, lane: LaneRow, owner: str, expires_at_ms: int) -> None:
-        lane.owner, lane.expires_at_ms = owner, expires_at_ms
+        lane.owner, lane.expires_at_ms, lane.recalled = owner, expires_at_ms, NO_SEQUENCE
         lane.generation = Generation(lane.generation + 1)
         self.leased[lane.lane_id] = lane
 
     def end_lease(self, lane: LaneRow) -> None:
-        lane.owner = None
+        lane.owner, lane.recalled = None, NO_SEQUENCE
         self.leased.pop(lane.lane_id, None)
         self.queue(lane)
 
@@ -182,14 +222,17 @@ class EndpointRow:
             changed_at_ms=self.changed_at_ms,
             pending=self.pending,
             dead=self.dead,
-            oldest_pending_at_ms=min((lane.head_accepted_at_ms() for lane in self.owing.values()), default=None),
+            oldest_pending_at_ms=min((lane.head_owed_since_ms() for lane in self.owing.values()), default=None),
             health=self.health,
+            blocked=len(self.blocked),
         )
 
 
 @dataclass(slots=True)
 class EventRow:
-    accepted_at_ms: int
+    number: int
+    """In the order of acceptance."""
+    event: Accept
     deliveries: tuple[tuple[LaneId, Sequence], ...]
 
 
@@ -208,6 +251,7 @@ class MemoryDisk:
         self.lanes: dict[LaneId, LaneRow] = {}
         self.lanes_by_key: dict[tuple[EndpointId, str], LaneRow] = {}
         self.lanes_made = 0
+        self.events_made = 0
 
     def crash(self) -> None:
         """The process that had the disk open is dead: its store can do nothing any more, another may open it."""

@@ -12,6 +12,7 @@ its auto mode::
 
 from __future__ import annotations
 
+from roombell.testing.store_contract_by_hand import CallBackContract, FindContract, RedriveContract, UnblockContract
 from roombell.testing.store_contract_lanes import AcquireContract, LeaseContract
 from roombell.testing.store_contract_life import EndpointContract, LifeContract, RetentionContract
 from roombell.testing.store_contract_writes import AcceptContract, SettleContract
@@ -27,6 +28,10 @@ class StoreContract(
     LeaseContract,
     EndpointContract,
     RetentionContract,
+    FindContract,
+    RedriveContract,
+    CallBackContract,
+    UnblockContract,
     LifeContract,
 ):
     """Every promise of ``roombell.engine.ports.Store``."""

@@ -73,6 +73,40 @@ class EndpointContract:
             status = (await it.store.register(["backend"], now_ms=NOW_MS + 2))["backend"]
             assert (status.state, status.reason, status.changed_at_ms) == (EndpointState.ACTIVE, "", NOW_MS + 2)
 
+    async def test_a_paused_endpoint_takes_deliveries_sends_none_and_stays_paused(self, make_store: MakeStore) -> None:
+        async with opened(make_store) as it:
+            one = await it.endpoint()
+            await it.accept(event("a", one))
+            await it.store.set_endpoint_state(one, EndpointState.PAUSED, reason="works", now_ms=NOW_MS + 1)
+            assert (await it.lease_one(event("b", one, key="other"))).generation == NO_LEASE
+            assert (await it.acquire(one)).lanes == ()
+            status = (await it.store.register(["backend"], now_ms=NOW_MS + 2))["backend"]
+            assert (status.state, status.reason, status.changed_at_ms) == (EndpointState.PAUSED, "works", NOW_MS + 1)
+            assert status.pending == 2
+            await it.store.set_endpoint_state(one, EndpointState.ACTIVE, reason="", now_ms=NOW_MS + 3)
+            assert len((await it.acquire(one)).lanes) == 2
+
+    async def test_a_paused_endpoint_that_is_not_listed_is_removed(self, make_store: MakeStore) -> None:
+        async with opened(make_store) as it:
+            one = await it.endpoint()
+            await it.accept(event("a", one))
+            await it.store.set_endpoint_state(one, EndpointState.PAUSED, reason="works", now_ms=NOW_MS)
+            await it.store.register([], now_ms=NOW_MS)
+            removed = await it.status(one)
+            assert removed is not None
+            assert removed.state is EndpointState.REMOVED
+
+    async def test_health_is_kept_as_it_was_given(self, make_store: MakeStore) -> None:
+        health = bytes(range(256))
+        async with opened(make_store) as it:
+            statuses = await it.store.register(["x", "y"], now_ms=NOW_MS)
+            assert {status.health for status in statuses.values()} == {b""}
+            await it.store.set_endpoint_health(statuses["x"].endpoint_id, health)
+            again = await it.store.register(["x", "y"], now_ms=NOW_MS)
+            assert [again[name].health for name in ("x", "y")] == [health, b""]
+        async with opened(make_store) as it:
+            assert [status.health for status in await it.store.endpoints()] == [health, b""]
+
     async def test_what_is_leased_when_its_endpoint_goes_can_still_be_settled(self, make_store: MakeStore) -> None:
         async with opened(make_store) as it:
             one = await it.endpoint()

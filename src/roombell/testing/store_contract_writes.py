@@ -179,6 +179,25 @@ class SettleContract:
             dead = settle(lane, 1, DeliveryState.DEAD, number=0, reason="expired")
             assert await it.settle(dead) == (Settled(lost=False, pending=0),)
 
+    async def test_attempts_that_do_not_count_are_no_strikes(self, make_store: MakeStore) -> None:
+        async with opened(make_store) as it:
+            one = await it.endpoint()
+            await it.accept(event("a", one))
+            strikes = []
+            for number, counted in ((1, True), (2, False), (3, True), (0, True)):
+                lane = await it.acquire_one(one)
+                strikes.append((lane.heads[0].attempts, lane.heads[0].strikes))
+                retry = settle(lane, 1, DeliveryState.PENDING, number=number, due_at_ms=NOW_MS, counted=counted)
+                await it.settle(retry)
+            lane = await it.acquire_one(one)
+            assert [*strikes, (lane.heads[0].attempts, lane.heads[0].strikes)] == [
+                (0, 0),
+                (1, 1),
+                (2, 1),
+                (3, 2),
+                (3, 2),
+            ]
+
     async def test_a_worker_that_lost_its_lane_changes_nothing(self, make_store: MakeStore) -> None:
         async with opened(make_store) as it:
             one = await it.endpoint()

@@ -26,6 +26,8 @@ from roombell.engine.model import (
     Settled,
 )
 from roombell.engine.ports import Store
+from roombell.engine.selection import Changed, DeliveryStatus, Selector
+from roombell.engine.transitions import Verb
 
 MakeStore = Callable[[], Store]
 """Makes a store that is not open yet. Every call gives one over the same storage, empty at a test's start."""
@@ -105,6 +107,25 @@ class StoreDriver:
             expires_at_ms=now_ms + LEASE_MS,
         )
 
+    async def change(
+        self, verb: Verb, selector: Selector = Selector(), *, now_ms: int = NOW_MS, limit: int = 100
+    ) -> Changed:
+        """One step from the beginning."""
+        return await self.store.change(selector, verb, reason="by hand", after=None, limit=limit, now_ms=now_ms)
+
+    async def find(self, selector: Selector = Selector()) -> list[DeliveryStatus]:
+        """All that is meant, found in steps of two."""
+        found = await self.store.find(selector, after=None, limit=2)
+        deliveries = list(found.deliveries)
+        while found.next is not None:
+            found = await self.store.find(selector, after=found.next, limit=2)
+            deliveries += found.deliveries
+        return deliveries
+
+    async def states(self) -> list[tuple[str, DeliveryState]]:
+        """Every delivery's event id and state, in the order of acceptance."""
+        return [(delivery.event_id, delivery.state) for delivery in await self.find()]
+
     async def acquire_one(self, endpoint_id: EndpointId, now_ms: int = NOW_MS) -> LeasedLane:
         """The one lane that is due."""
         acquired = await self.acquire(endpoint_id, now_ms=now_ms)
@@ -155,6 +176,7 @@ def settle(
     reason: str = "",
     block: bool = False,
     due_at_ms: int = 0,
+    counted: bool = True,
 ) -> Settle:
     """What became of the ``number``-th attempt at a delivery of a lane; 0 for no attempt."""
     return Settle(
@@ -167,6 +189,7 @@ def settle(
         due_at_ms=due_at_ms,
         reason=reason,
         block=block,
+        counted=counted,
     )
 
 

@@ -21,15 +21,13 @@ from roombell.engine.ports import AttemptRequest, Clock
 from roombell.errors import UsageError
 from roombell.signing import KeyRing
 from roombell.signing.standard import StandardSigner
-from roombell.transport.connect import Dialer, Lookup, Resolver, is_address, system_lookup
-from roombell.transport.guard import Reach, guard_of
+from roombell.transport.connect import Lookup, Resolver, system_lookup
+from roombell.transport.dialers import dialer_of
 from roombell.transport.headers import fixed_head, header_safe
-from roombell.transport.pool import CLOSED, Connects, Pool
-from roombell.transport.proxy import Proxy, answer_trouble, parse_proxy
+from roombell.transport.pool import CLOSED, Pool
+from roombell.transport.proxy import answer_trouble, parse_proxy
 from roombell.transport.target import USER_AGENT, HttpLimits, HttpTarget
-from roombell.transport.tls import TlsSettings, read_tls
-from roombell.transport.tunnel import ProxyDialer, Way
-from roombell.transport.url import EndpointUrl, parse_url
+from roombell.transport.url import parse_url
 
 _log: Final = logging.getLogger("roombell.transport")
 
@@ -146,7 +144,7 @@ class HttpTransport:
         pool = Pool(
             target,
             url.origin if handed_to is None else f"{url.origin} (through the proxy {handed_to.url.origin})",
-            dialer=self._dialer(target, url, proxy),
+            dialer=dialer_of(target, resolver=self._resolver, limits=self._limits, user_agent=self._user_agent),
             clock=self._clock,
             limits=self._limits,
             examine=None if handed_to is None else partial(answer_trouble, proxy=handed_to, origin=url.origin),
@@ -155,21 +153,6 @@ class HttpTransport:
         signer = StandardSigner(target.secrets) if target.secrets else None
         route = self._routes[endpoint_id] = _Route(pool, head, signer)
         return route
-
-    def _dialer(self, target: HttpTarget, url: EndpointUrl, proxy: Proxy | None) -> Connects:
-        timeout_s = target.timeout_ms / 1000
-        tls = (target.tls or read_tls(TlsSettings())) if url.is_tls else None
-        dialer = partial(Dialer, resolver=self._resolver, timeout_s=timeout_s, limits=self._limits)
-        direct = dialer(url, guard=guard_of(target.network), tls=tls)
-        if proxy is None:
-            return direct
-        # A proxy is always the operator's choice, whoever chose the endpoint, and stands in a private network mostly.
-        operators = msgspec.structs.replace(target.network, reach=Reach.OPERATOR)
-        proxy_tls = read_tls(TlsSettings()) if proxy.url.is_tls else None
-        to_proxy = dialer(proxy.url, guard=guard_of(operators), tls=proxy_tls)
-        is_judged_here = target.network.reach is Reach.PUBLIC or is_address(url.host)
-        way = Way(url, proxy, tls, self._user_agent, timeout_s, is_judged_here)
-        return ProxyDialer(way, to_proxy=to_proxy, to_endpoint=direct)
 
 
 def _standard_lines(signer: StandardSigner, webhook_id: str, timestamp_s: int, body: bytes) -> str:

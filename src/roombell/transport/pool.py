@@ -12,23 +12,17 @@ import contextlib
 import math
 from collections import deque
 from collections.abc import AsyncIterator, Callable
-from typing import Final, Protocol
+from typing import Final
 
 from roombell.engine.model import Answered, Failed, FailureKind, Outcome
 from roombell.engine.ports import Clock
-from roombell.transport.connect import P, Progress
+from roombell.transport.connect import Progress
 from roombell.transport.connection import Connection, ConnectionPlan
+from roombell.transport.dialers import Connects
 from roombell.transport.failures import Trouble, TroubleError
 from roombell.transport.target import HttpLimits, HttpTarget
 
 CLOSED: Final = Trouble(FailureKind.RESET, "Roombell closed the connection: it is shutting down.")
-
-
-class Connects(Protocol):
-    """Opens connections to the endpoint, directly or through a proxy."""
-
-    async def connect(self, factory: Callable[[], P], progress: Progress) -> P:
-        """The protocol of a new connection that is ready for a request."""
 
 
 Examine = Callable[[int, Callable[[bytes], str | None]], Trouble | None]

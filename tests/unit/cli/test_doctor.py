@@ -15,7 +15,9 @@ import pytest
 from roombell.stores.sqlite.inspect import inspect
 from roombell.testing.behaviours import redirect, reply
 from roombell.testing.endpoint import ScriptedEndpoint
+from support.certificates import Certificates
 from support.commands import SECRET, write_config
+from support.proxy import ForwardProxy
 
 
 @pytest.fixture
@@ -253,3 +255,40 @@ def test_looking_at_a_store_makes_and_changes_nothing(tmp_path):
     assert list(tmp_path.iterdir()) == []
     (tmp_path / "empty.db").touch()
     assert not inspect(tmp_path / "empty.db").exists
+
+
+async def test_an_address_that_may_not_be_reached_is_a_problem_with_its_rule(doctor):
+    found, code = await doctor(["http://169.254.169.254/latest"])
+    assert code == 1
+    assert "may not be sent to" in found["endpoint"][0]["message"]
+    assert "network.allow" in found["endpoint"][0]["mend"]
+
+
+async def test_an_endpoint_is_asked_with_its_own_authority_and_certificate(doctor, clean_place):
+    pki = Certificates(clean_place)
+    cert, key = pki.client()
+    async with ScriptedEndpoint(reply(405), tls=pki.server(wants_client=True)) as endpoint:
+        url = endpoint.url.replace("127.0.0.1", "localhost")
+        tls = {"ca": pki.ca, "cert": cert, "key": key}
+        found, _ = await doctor(endpoints=[{"name": "app", "url": url, "tls": tls}])
+        assert [one["status"] for one in found["endpoint"]] == ["ok"]
+        assert [request.method for request in endpoint.requests] == ["HEAD"]
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+async def test_an_endpoint_behind_a_proxy_is_tried_through_it(doctor, clean_place, scheme):
+    pki = Certificates(clean_place)
+    names = {"app.invalid": "127.0.0.1"}
+    async with (
+        ScriptedEndpoint(tls=pki.server("app.invalid") if scheme == "https" else None) as endpoint,
+        ForwardProxy(hosts=names, credentials="user:hunter2") as proxy,
+    ):
+        app = {"name": "app", "url": endpoint.url.replace("127.0.0.1", "app.invalid")}
+        app |= {"tls": {"ca": pki.ca}} if scheme == "https" else {}
+        through = proxy.url.replace("://", "://user:hunter2@")
+        found, _ = await doctor(endpoints=[app | {"proxy": through}])
+        assert f"through the proxy {proxy.url}" in found["endpoint"][0]["message"]
+        assert found["endpoint"][0]["status"] == "ok"
+        gone = await doctor(endpoints=[app | {"proxy": "http://user:hunter2@proxy.invalid"}])
+    assert "No way through the proxy" in gone[0]["endpoint"][0]["message"]
+    assert "hunter2" not in str(found) + str(gone)

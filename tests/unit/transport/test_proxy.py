@@ -43,7 +43,7 @@ def trusting_the_proxy(authority, tmp_path, monkeypatch):
     path = tmp_path / "ca.pem"
     authority.cert_pem.write_to_path(str(path))
     tls = read_tls(TlsSettings(ca=str(path)))
-    monkeypatch.setattr("roombell.transport.http.read_tls", lambda _: tls)
+    monkeypatch.setattr("roombell.transport.dialers.read_tls", lambda _: tls)
 
 
 @pytest.fixture(params=["http", "https"])
@@ -267,13 +267,16 @@ async def test_a_proxy_whose_certificate_is_not_trusted_is_to_blame(connect, end
     assert "No way through the proxy: No secure connection to https://127.0.0.1" in detail
 
 
-async def test_nothing_stays_open_after_failures(connect, server_tls, trusting, descriptors_count, eventually):
-    async with ScriptedEndpoint(tls=server_tls) as endpoint, ForwardProxy(answer=gateway_error(502)) as proxy:
-        client = client_of(connect, endpoint, proxy, trusting)
-        await client.send()
+@pytest.mark.parametrize("answer", [None, gateway_error(502), b"nonsense\r\n\r\n"])
+async def test_nothing_stays_open_after_failures(connect, server_tls, descriptors_count, eventually, answer):
+    hosts = {"app.invalid": "127.0.0.1"}
+    async with ScriptedEndpoint(tls=server_tls) as endpoint, ForwardProxy(answer=answer, hosts=hosts) as proxy:
+        client = client_of(connect, endpoint, proxy, ssl.create_default_context())  # which trusts no endpoint here
+        assert isinstance(await client.send(), Failed)
+        await eventually(lambda: endpoint.open_connections_count == 0)
         before = descriptors_count()
         for _ in range(20):
-            await client.send()
+            assert isinstance(await client.send(), Failed)
         await eventually(lambda: descriptors_count() <= before)
 
 

@@ -24,6 +24,8 @@ from roombell.engine.model import (
     Reaped,
     Sequence,
 )
+from roombell.engine.selection import Changed, Cursor, DeliveryHistory, Found, Selector, Unblocked
+from roombell.engine.transitions import Verb
 from roombell.errors import StoreError, StoreUnavailable
 from roombell.stores.sqlite import wire
 from roombell.stores.sqlite.child import Child
@@ -43,6 +45,10 @@ _PAGE = msgspec.msgpack.Decoder(tuple[Delivery, ...] | None)
 _STATUS_BY_NAME = msgspec.msgpack.Decoder(dict[str, EndpointStatus])
 _NOTHING = msgspec.msgpack.Decoder(None)
 _STATUSES = msgspec.msgpack.Decoder(tuple[EndpointStatus, ...])
+_FOUND = msgspec.msgpack.Decoder(Found)
+_CHANGED = msgspec.msgpack.Decoder(Changed)
+_UNBLOCKED = msgspec.msgpack.Decoder(Unblocked)
+_HISTORIES = msgspec.msgpack.Decoder(tuple[DeliveryHistory, ...])
 _REAPED = msgspec.msgpack.Decoder(Reaped)
 _PRUNED = msgspec.msgpack.Decoder(Pruned)
 
@@ -121,6 +127,28 @@ class SqliteStore:
 
     async def endpoints(self) -> tuple[EndpointStatus, ...]:
         return await self._call(wire.Endpoints(), _STATUSES)
+
+    async def find(self, selector: Selector, *, after: Cursor | None, limit: int) -> Found:
+        return await self._call(wire.Find(selector, after, limit), _FOUND)
+
+    async def change(
+        self, selector: Selector, verb: Verb, *, reason: str, after: Cursor | None, limit: int, now_ms: int
+    ) -> Changed:
+        return await self._call(wire.Change(selector, verb, reason, after, limit, now_ms), _CHANGED)
+
+    async def unblock(
+        self,
+        endpoint_id: EndpointId | None,
+        ordering_key: str | None,
+        *,
+        after: Cursor | None,
+        limit: int,
+        now_ms: int,
+    ) -> Unblocked:
+        return await self._call(wire.Unblock(endpoint_id, ordering_key, after, limit, now_ms), _UNBLOCKED)
+
+    async def history(self, event_id: str) -> tuple[DeliveryHistory, ...]:
+        return await self._call(wire.History(event_id), _HISTORIES)
 
     async def reap(self, *, now_ms: int, max_age_ms: Mapping[EndpointId, int], limit: int) -> Reaped:
         return await self._call(wire.Reap(now_ms, dict(max_age_ms), limit), _REAPED)

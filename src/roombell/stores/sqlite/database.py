@@ -29,8 +29,10 @@ from roombell.engine.model import (
     Reaped,
     Sequence,
 )
+from roombell.engine.selection import Changed, Cursor, DeliveryHistory, Found, Selector, Unblocked
+from roombell.engine.transitions import Verb
 from roombell.errors import StoreError
-from roombell.stores.sqlite import lanes, retention, schema
+from roombell.stores.sqlite import lanes, retention, schema, selection
 from roombell.stores.sqlite.lane_cache import LaneCache
 from roombell.stores.sqlite.lock import FileLock
 from roombell.stores.sqlite.queries import query
@@ -155,6 +157,36 @@ class Database:
                 if status.state is not EndpointState.REMOVED or status.pending
             )
 
+    def find(self, selector: Selector, *, after: Cursor | None, limit: int) -> Found:
+        with self._transaction() as connection:
+            return selection.find(connection, selector, after, limit)
+
+    def history(self, event_id: str) -> tuple[DeliveryHistory, ...]:
+        with self._transaction() as connection:
+            return selection.history(connection, event_id)
+
+    def change(
+        self, selector: Selector, verb: Verb, *, reason: str, after: Cursor | None, limit: int, now_ms: int
+    ) -> Changed:
+        with self._transaction() as connection:
+            changed, touched = selection.change(connection, selector, verb, reason, after, limit, now_ms)
+            self._lanes.forget(touched)
+            return changed
+
+    def unblock(
+        self,
+        endpoint_id: EndpointId | None,
+        ordering_key: str | None,
+        *,
+        after: Cursor | None,
+        limit: int,
+        now_ms: int,
+    ) -> Unblocked:
+        with self._transaction() as connection:
+            unblocked, touched = selection.unblock(connection, endpoint_id, ordering_key, after, limit, now_ms)
+            self._lanes.forget(touched)
+            return unblocked
+
     def reap(self, *, now_ms: int, max_age_ms: Mapping[EndpointId, int], limit: int) -> Reaped:
         with self._transaction() as connection:
             self._lanes.clear()
@@ -214,8 +246,10 @@ def _statuses(connection: sqlite3.Connection) -> list[EndpointStatus]:
     return [_status(row, leased.get(row[0])) for row in connection.execute(_ENDPOINTS)]
 
 
-def _status(row: tuple[int, str, str, str, int, int, int, bytes, int | None], leased: int | None) -> EndpointStatus:
-    endpoint_id, name, state, reason, changed_at_ms, pending, dead, health, waiting = row
+def _status(
+    row: tuple[int, str, str, str, int, int, int, bytes, int, int | None], leased: int | None
+) -> EndpointStatus:
+    endpoint_id, name, state, reason, changed_at_ms, pending, dead, health, blocked, waiting = row
     return EndpointStatus(
         endpoint_id=EndpointId(endpoint_id),
         name=name,
@@ -226,4 +260,5 @@ def _status(row: tuple[int, str, str, str, int, int, int, bytes, int | None], le
         dead=dead,
         oldest_pending_at_ms=min((at for at in (waiting, leased) if at is not None), default=None),
         health=health,
+        blocked=blocked,
     )

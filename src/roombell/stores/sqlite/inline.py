@@ -23,6 +23,8 @@ from roombell.engine.model import (
     Reaped,
     Sequence,
 )
+from roombell.engine.selection import Changed, Cursor, DeliveryHistory, Found, Selector, Unblocked
+from roombell.engine.transitions import Verb
 from roombell.stores.sqlite.database import Database
 
 
@@ -88,6 +90,28 @@ class InlineSqliteStore:
 
     async def endpoints(self) -> tuple[EndpointStatus, ...]:
         return self._database.endpoints()
+
+    async def find(self, selector: Selector, *, after: Cursor | None, limit: int) -> Found:
+        return self._database.find(selector, after=after, limit=limit)
+
+    async def change(
+        self, selector: Selector, verb: Verb, *, reason: str, after: Cursor | None, limit: int, now_ms: int
+    ) -> Changed:
+        return self._database.change(selector, verb, reason=reason, after=after, limit=limit, now_ms=now_ms)
+
+    async def unblock(
+        self,
+        endpoint_id: EndpointId | None,
+        ordering_key: str | None,
+        *,
+        after: Cursor | None,
+        limit: int,
+        now_ms: int,
+    ) -> Unblocked:
+        return self._database.unblock(endpoint_id, ordering_key, after=after, limit=limit, now_ms=now_ms)
+
+    async def history(self, event_id: str) -> tuple[DeliveryHistory, ...]:
+        return self._database.history(event_id)
 
     async def reap(self, *, now_ms: int, max_age_ms: Mapping[EndpointId, int], limit: int) -> Reaped:
         return self._database.reap(now_ms=now_ms, max_age_ms=max_age_ms, limit=limit)

@@ -102,9 +102,22 @@ def _heads(
     heads: list[Delivery] = []
     bytes_left = body_bytes_max
     with contextlib.closing(connection.execute(_HEADS, (lane_id, first, max(heads_max, 1)))) as rows:
-        for sequence, event_id, event_type, accepted_at_ms, attempts, body, strikes in rows:
+        for sequence, event_id, event_type, accepted_at_ms, attempts, body, strikes, owed_since_ms in rows:
             bytes_left -= len(body)
             if heads and bytes_left < 0:
                 break
-            heads.append(Delivery(lane_id, sequence, event_id, event_type, accepted_at_ms, attempts, body, strikes))
+            revived_at_ms = 0 if owed_since_ms == accepted_at_ms else owed_since_ms
+            heads.append(
+                Delivery(
+                    lane_id,
+                    sequence,
+                    event_id,
+                    event_type,
+                    accepted_at_ms,
+                    attempts,
+                    body,
+                    strikes,
+                    revived_at_ms,
+                )
+            )
     return tuple(heads)

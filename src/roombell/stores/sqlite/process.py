@@ -128,12 +128,26 @@ def _run(database: Database, request: wire.Request) -> object:  # noqa: C901, PL
             return None
         case wire.Endpoints():
             return database.endpoints()
+        case wire.Open():
+            raise AssertionError("a database is opened once")
+        case _:
+            return _run_upkeep(database, request)
+
+
+def _run_upkeep(database: Database, request: wire.Upkeep) -> object:
+    match request:
         case wire.Reap(now_ms, max_age_ms, limit):
             return database.reap(now_ms=now_ms, max_age_ms=max_age_ms, limit=limit)
         case wire.Prune(before_ms, limit):
             return database.prune(before_ms=before_ms, limit=limit)
-        case wire.Open():
-            raise AssertionError("a database is opened once")
+        case wire.Find(selector, after, limit):
+            return database.find(selector, after=after, limit=limit)
+        case wire.Change(selector, verb, reason, after, limit, now_ms):
+            return database.change(selector, verb, reason=reason, after=after, limit=limit, now_ms=now_ms)
+        case wire.Unblock(endpoint_id, ordering_key, after, limit, now_ms):
+            return database.unblock(endpoint_id, ordering_key, after=after, limit=limit, now_ms=now_ms)
+        case wire.History(event_id):
+            return database.history(event_id)
 
 
 if __name__ == "__main__":

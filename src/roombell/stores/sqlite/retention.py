@@ -68,7 +68,7 @@ def _end_old(
     for lane_id, head in connection.execute(_LANES_TOO_OLD, (endpoint_id, before_ms, limit)).fetchall():
         old = _old_sequences(connection, lane_id, head, before_ms, limit - ended)
         if old:
-            rows = [(state.value, 0, reason, settled_at_ms, lane_id, sequence, 0) for sequence in old]
+            rows = [(state.value, 0, 0, reason, settled_at_ms, lane_id, sequence, 0) for sequence in old]
             connection.executemany(_DELIVERY_SETTLE, rows)
             shorter = {"id": lane_id, "ended": len(old), "next_sequence": old[-1] + 1}
             connection.execute(_LANE_SHORTEN, shorter)
@@ -80,8 +80,8 @@ def _end_old(
 
 def _old_sequences(connection: sqlite3.Connection, lane_id: int, head: int, before_ms: int, limit: int) -> list[int]:
     old: list[int] = []
-    for sequence, accepted_at_ms in connection.execute(_DELIVERIES_FROM_HEAD, (lane_id, head, limit)).fetchall():
-        if accepted_at_ms >= before_ms:
+    for sequence, owed_since_ms in connection.execute(_DELIVERIES_FROM_HEAD, (lane_id, head, limit)).fetchall():
+        if owed_since_ms >= before_ms:
             break
         old.append(sequence)
     return old

@@ -12,6 +12,8 @@ import struct
 import msgspec
 
 from roombell.engine.model import Batch, EndpointId, EndpointState, Generation, LaneId, Sequence
+from roombell.engine.selection import Cursor, Selector
+from roombell.engine.transitions import Verb
 from roombell.errors import (
     StoreCorrupt,
     StoreError,
@@ -93,6 +95,33 @@ class Endpoints(msgspec.Struct, frozen=True, array_like=True, tag="endpoints"):
     pass
 
 
+class Find(msgspec.Struct, frozen=True, array_like=True, tag="find"):
+    selector: Selector
+    after: Cursor | None
+    limit: int
+
+
+class Change(msgspec.Struct, frozen=True, array_like=True, tag="change"):
+    selector: Selector
+    verb: Verb
+    reason: str
+    after: Cursor | None
+    limit: int
+    now_ms: int
+
+
+class Unblock(msgspec.Struct, frozen=True, array_like=True, tag="unblock"):
+    endpoint_id: EndpointId | None
+    ordering_key: str | None
+    after: Cursor | None
+    limit: int
+    now_ms: int
+
+
+class History(msgspec.Struct, frozen=True, array_like=True, tag="history"):
+    event_id: str
+
+
 class Reap(msgspec.Struct, frozen=True, array_like=True, tag="reap"):
     now_ms: int
     max_age_ms: dict[EndpointId, int]
@@ -104,7 +133,8 @@ class Prune(msgspec.Struct, frozen=True, array_like=True, tag="prune"):
     limit: int
 
 
-Request = Open | Commit | Acquire | Page | Register | SetEndpointState | SetEndpointHealth | Endpoints | Reap | Prune
+Upkeep = Reap | Prune | Find | Change | Unblock | History
+Request = Open | Commit | Acquire | Page | Register | SetEndpointState | SetEndpointHealth | Endpoints | Upkeep
 
 
 def refusal(error: StoreError) -> bytes:

@@ -26,7 +26,7 @@ from roombell.engine.model import (
     Settle,
     Settled,
 )
-from roombell.stores.sqlite.lane_cache import LaneCache, LaneRow
+from roombell.stores.sqlite.lane_cache import LaneCache, LaneRow, lane_columns
 from roombell.stores.sqlite.queries import query
 
 _EVENT_ADD = query("event_add")
@@ -99,7 +99,7 @@ class BatchWork:
         lane = self._lane_for(endpoint_id, accept.ordering_key)
         sequence = lane.last_sequence = Sequence(lane.last_sequence + 1)
         if lane.pending == 0:
-            lane.due_at_ms = lane.head_accepted_at_ms = accept.accepted_at_ms
+            lane.due_at_ms = lane.head_owed_since_ms = accept.accepted_at_ms
             lane.head_sequence = sequence
             if self._grant(lane):
                 lane.lease(self._batch.owner, self._batch.lease_expires_at_ms)
@@ -107,7 +107,7 @@ class BatchWork:
         lane.kept += 1
         self._count(endpoint_id)[0] += 1
         self._deliveries.append((event, lane.lane_id, sequence, accept.accepted_at_ms))
-        held = lane.owner == self._batch.owner
+        held = lane.owner == self._batch.owner and not lane.recalled
         return Placed(endpoint_id, lane.lane_id, sequence, lane.generation if held else NO_LEASE)
 
     def _grant(self, lane: LaneRow) -> bool:
@@ -121,27 +121,37 @@ class BatchWork:
         lane = self._held(settle.lane_id, settle.generation)
         if lane is None:
             return Settled(lost=True)
+        recalled = lane.recalled != 0
         self._check_head(lane, settle.sequence)
         self._record(settle)
-        lane.blocked = int(settle.block)
+        lane.blocked = settle.sequence if settle.block else 0
         if settle.state is DeliveryState.PENDING:
-            lane.due_at_ms = settle.due_at_ms
+            # What was revived before it does not wait for its retry.
+            overtaken = recalled and self._is_pending_before(lane, settle.sequence)
+            lane.due_at_ms = settle.settled_at_ms if overtaken else settle.due_at_ms
         else:
-            lane.head_sequence = Sequence(settle.sequence + 1)
+            if not recalled:
+                lane.head_sequence = Sequence(settle.sequence + 1)
             lane.pending -= 1
             counts = self._count(lane.endpoint_id)
             counts[0] -= 1
             counts[1] += settle.state is DeliveryState.DEAD
-        if settle.state is DeliveryState.PENDING or settle.block or not lane.pending:
+        if settle.state is DeliveryState.PENDING or settle.block or recalled or not lane.pending:
             lane.end_lease()
-        return Settled(lost=False, pending=lane.pending)
+        return Settled(lost=False, pending=lane.pending, recalled=recalled)
 
     def _check_head(self, lane: LaneRow, sequence: Sequence) -> None:
-        if sequence != lane.head_sequence:
-            bounds = (lane.lane_id, lane.head_sequence, sequence)
-            found: tuple[int] = self._connection.execute(_DELIVERY_IS_PENDING_BETWEEN, bounds).fetchone()
+        if lane.recalled:
+            assert sequence == lane.recalled, "a lane that was called back settles what was under way"
+        elif sequence != lane.head_sequence:
             assert sequence > lane.head_sequence, "a delivery is settled once"
-            assert not found[0], "only the oldest pending delivery of a lane is settled"
+            oldest = not self._is_pending_before(lane, sequence)
+            assert oldest, "only the oldest pending delivery of a lane is settled"
+
+    def _is_pending_before(self, lane: LaneRow, sequence: Sequence) -> bool:
+        bounds = (lane.lane_id, lane.head_sequence, sequence)
+        found: tuple[int] = self._connection.execute(_DELIVERY_IS_PENDING_BETWEEN, bounds).fetchone()
+        return found[0] == 1
 
     def _record(self, settle: Settle) -> None:
         attempt = settle.attempt
@@ -206,7 +216,7 @@ class BatchWork:
     def _new_lane(self, key: tuple[EndpointId, str]) -> LaneRow:
         lane_id = self._connection.execute(_LANE_ADD, key).lastrowid
         assert lane_id is not None
-        lane = LaneRow(LaneId(lane_id), *key, Sequence(0), 0, Sequence(1), 0, 0, 0, None, 0, NO_LEASE, 0)
+        lane = LaneRow(LaneId(lane_id), *key, Sequence(0), 0, Sequence(1), 0, 0, 0, None, 0, NO_LEASE, 0, 0)
         return self._cache.keep(lane)
 
     def _is_active(self, endpoint_id: EndpointId) -> bool:
@@ -225,26 +235,10 @@ class BatchWork:
         settled = run(_DELIVERY_SETTLE, self._settled).rowcount if self._settled else 0
         assert settled == len(self._settled), "a delivery is settled once, and its attempts are numbered one by one"
         lanes = self._lanes.values()
-        run(_LANE_WRITE, [_columns(lane) for lane in lanes])
+        run(_LANE_WRITE, [lane_columns(lane) for lane in lanes])
         seeking = [lane.lane_id for lane in lanes if lane.seek_head]
         run(_LANE_FIND_HEAD, [(lane_id,) for lane_id in seeking])
         self._cache.forget(seeking)
         counts = [(*moved, endpoint_id) for endpoint_id, moved in self._counts.items() if any(moved)]
         counted = run(_ENDPOINT_COUNT, counts).rowcount if counts else 0
         assert counted == len(counts), "an event is accepted for endpoints that are registered"
-
-
-def _columns(lane: LaneRow) -> tuple[int | str | None, ...]:
-    return (
-        lane.last_sequence,
-        lane.kept,
-        lane.head_sequence,
-        lane.head_accepted_at_ms,
-        lane.pending,
-        lane.due_at_ms,
-        lane.owner,
-        lane.expires_at_ms,
-        lane.generation,
-        lane.blocked,
-        lane.lane_id,
-    )

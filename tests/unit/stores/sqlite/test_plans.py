@@ -15,6 +15,7 @@ QUERIES = sorted(file.stem for file in (Path(schema.__file__).parent / "queries"
 
 PLANS = {
     "attempt_add": ["SEARCH delivery USING INDEX delivery_pending (lane_id=? AND sequence=?)"],
+    "attempts_of_event": ["SEARCH attempt USING PRIMARY KEY (event=?)"],
     "attempts_forget": ["SEARCH attempt USING PRIMARY KEY (event=?)"],
     "deliveries_forget": ["SEARCH delivery USING PRIMARY KEY (event=?)"],
     "deliveries_from_head": ["SEARCH delivery USING INDEX delivery_pending (lane_id=? AND sequence>?)"],
@@ -23,17 +24,24 @@ PLANS = {
         "SEARCH lane USING INTEGER PRIMARY KEY (rowid=?)",
     ],
     "delivery_add": [],
+    "delivery_cancel": ["SEARCH delivery USING PRIMARY KEY (event=? AND lane_id=?)"],
     "delivery_is_pending_between": [
         "SCAN CONSTANT ROW",
         "SEARCH delivery USING INDEX delivery_pending (lane_id=? AND sequence>? AND sequence<?)",
     ],
+    "delivery_revive": ["SEARCH delivery USING PRIMARY KEY (event=? AND lane_id=?)"],
     "delivery_settle": ["SEARCH delivery USING INDEX delivery_pending (lane_id=? AND sequence=?)"],
     "endpoint_change": ["SEARCH endpoint USING INTEGER PRIMARY KEY (rowid=?)"],
     "endpoint_count": ["SEARCH endpoint USING INTEGER PRIMARY KEY (rowid=?)"],
     "endpoint_is_active": ["SEARCH endpoint USING INTEGER PRIMARY KEY (rowid=?)"],
-    "endpoints": ["SCAN endpoint", "SEARCH lane USING INDEX lane_ageing (endpoint_id=?)"],
+    "endpoints": [
+        "SCAN endpoint",
+        "SEARCH lane USING INDEX lane_blocked (endpoint_id=?)",
+        "SEARCH lane USING INDEX lane_ageing (endpoint_id=?)",
+    ],
     "event_add": [],
     "event_forget": ["SEARCH event USING INTEGER PRIMARY KEY (rowid=?)"],
+    "event_row": ["SEARCH event USING COVERING INDEX sqlite_autoindex_event_1 (event_id=?)"],
     "heads": [
         "SEARCH delivery USING INDEX delivery_pending (lane_id=? AND sequence>?)",
         "SEARCH event USING INTEGER PRIMARY KEY (rowid=?)",
@@ -53,9 +61,21 @@ PLANS = {
         "SEARCH lane USING INTEGER PRIMARY KEY (rowid=?)",
         "SEARCH delivery USING INDEX delivery_pending (lane_id=? AND sequence>?)",
     ],
+    "lane_unblock": ["SEARCH lane USING INTEGER PRIMARY KEY (rowid=?)"],
     "lane_write": ["SEARCH lane USING INTEGER PRIMARY KEY (rowid=?)"],
-    "lanes_too_old": ["SEARCH lane USING INDEX lane_ageing (endpoint_id=? AND head_accepted_at_ms<?)"],
+    "lanes_too_old": ["SEARCH lane USING INDEX lane_ageing (endpoint_id=? AND head_owed_since_ms<?)"],
+    "lanes_blocked": ["SEARCH lane USING INDEX lane_blocked (endpoint_id>? AND endpoint_id<?)"],
     "lanes_waiting": ["SEARCH lane USING INDEX lane_waiting (endpoint_id=?)"],
+    "walk": [
+        "SEARCH delivery USING PRIMARY KEY ((event,lane_id)>(?,?) AND event<?)",
+        "SEARCH event USING INTEGER PRIMARY KEY (rowid=?)",
+        "SEARCH lane USING INTEGER PRIMARY KEY (rowid=?)",
+    ],
+    "walk_given_up": [
+        "SEARCH delivery USING INDEX delivery_given_up ((event,lane_id)>(?,?) AND event<?)",
+        "SEARCH event USING INTEGER PRIMARY KEY (rowid=?)",
+        "SEARCH lane USING INTEGER PRIMARY KEY (rowid=?)",
+    ],
 }
 """Of the rest, what is leased is scanned, which is as much as workers hold, or an endpoint is, which are few."""
 

@@ -1,3 +1,3 @@
 -- An event owed to an endpoint.
-INSERT INTO delivery (event, lane_id, sequence, accepted_at_ms, state, attempts, reason, settled_at_ms)
+INSERT INTO delivery (event, lane_id, sequence, owed_since_ms, state, attempts, reason, settled_at_ms)
 VALUES (?, ?, ?, ?, 'pending', 0, '', NULL)

@@ -1,6 +1,6 @@
--- When the oldest delivery in each endpoint's leased lanes was accepted. As many lanes as workers hold.
+-- Since when the oldest delivery in each endpoint's leased lanes is owed. As many lanes as workers hold.
 SELECT endpoint_id, min((
-    SELECT accepted_at_ms
+    SELECT owed_since_ms
     FROM delivery
     WHERE lane_id = lane.id AND sequence >= lane.head_sequence AND state = 'pending'
     ORDER BY sequence

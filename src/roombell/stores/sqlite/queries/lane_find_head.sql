@@ -1,7 +1,7 @@
 -- Brings the head of a lane that stops being leased up to date: its oldest pending delivery.
 UPDATE lane
-SET (head_sequence, head_accepted_at_ms) = (
-    SELECT sequence, accepted_at_ms
+SET (head_sequence, head_owed_since_ms) = (
+    SELECT sequence, owed_since_ms
     FROM delivery
     WHERE lane_id = lane.id AND sequence >= lane.head_sequence AND state = 'pending'
     ORDER BY sequence

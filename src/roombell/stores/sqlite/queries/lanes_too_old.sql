@@ -1,6 +1,6 @@
--- The unleased lanes of an endpoint whose oldest pending delivery was accepted before a time.
+-- The unleased lanes of an endpoint whose oldest pending delivery is owed since before a time.
 SELECT id, head_sequence
 FROM lane
-WHERE endpoint_id = ? AND pending > 0 AND lease_owner IS NULL AND head_accepted_at_ms < ?
-ORDER BY head_accepted_at_ms, id
+WHERE endpoint_id = ? AND pending > 0 AND lease_owner IS NULL AND head_owed_since_ms < ?
+ORDER BY head_owed_since_ms, id
 LIMIT ?

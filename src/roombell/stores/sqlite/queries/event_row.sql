@@ -1,0 +1,2 @@
+-- Where an event stands in the order of acceptance.
+SELECT id FROM event WHERE event_id = ?
