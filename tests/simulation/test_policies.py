@@ -114,6 +114,46 @@ def test_410_stops_all_sending_keeps_what_is_owed_and_survives_a_restart_of_the_
     run(main())
 
 
+@pytest.mark.parametrize("store", STORES)
+def test_after_a_410_nothing_that_is_accepted_overtakes_what_is_owed(store, tmp_path):
+    async def main():
+        gone_at_ms = []
+
+        def behave(now_s, request, draw):
+            if request.delivery.event_id == "EV_gone" and not gone_at_ms:
+                return 0.001, Answered(410, 1)
+            return 0.05 * (1 + draw), Answered(200, 1)
+
+        def hook(record):
+            if isinstance(record, EndpointDisabled):
+                gone_at_ms.append(world.clock.now_ms())
+
+        app = Endpoint("app", behave, concurrency=64)
+        world = World(1, [app], store(tmp_path), hooks=[hook])
+
+        async def busy(room):
+            for number in range(80):
+                await world.emit(f"EV_{room}_{number}", room)
+                await asyncio.sleep(0.01 * world.random.random())
+
+        await world.start()
+        rooms = [asyncio.create_task(busy(f"room {number}")) for number in range(20)]
+        await asyncio.sleep(0.2)
+        await world.emit("EV_gone", "another room")
+        await asyncio.gather(*rooms)
+        await asyncio.sleep(5)
+        assert not [arrival for arrival in app.arrivals if arrival.at_ms > gone_at_ms[0] + 1]
+        await world.stop()
+        await world.start()  # the operator's file lists it still: it is sent to again
+        await world.settle_down()
+        await world.stop()
+        world.check_order()
+        world.check_gapless()
+        world.check_all_delivered()
+
+    run(main())
+
+
 @pytest.mark.parametrize("retry_after", ["86400", "1000000000000", "Fri, 31 Dec 9999 23:59:59 GMT"])
 def test_an_absurd_retry_after_does_not_stall_a_lane_for_a_day(retry_after):
     async def main():

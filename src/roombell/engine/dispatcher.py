@@ -167,8 +167,9 @@ class Dispatcher(BackgroundLoop):
                 if lane.state is not LaneState.PAGING:
                     self._held.append(lane, delivery)
                 continue
-            if self._doubt_until_ms > self._clock.now_ms():
-                # Perhaps an older lease that we never heard of, with older deliveries: take it up from the start.
+            if not turn.active or self._doubt_until_ms > self._clock.now_ms():
+                # A lease that is being given back, or perhaps one that we never heard of: older deliveries may stand
+                # before this one, and a stopped endpoint is sent nothing. Whoever leases it anew begins with them.
                 self._committer.release(Release(placed.lane_id, placed.generation, accept.accepted_at_ms))
                 self._due_at(turn, accept.accepted_at_ms)
                 continue

@@ -44,13 +44,16 @@ class Child(asyncio.Protocol):
     @classmethod
     async def start(cls) -> Child:
         """:raises StoreError: no process can be started."""
-        ours, theirs = socket.socketpair()
+        try:
+            ours, theirs = socket.socketpair()
+        except OSError as error:
+            raise _cannot_start(error) from error
         try:
             with theirs:
                 process = _spawn(theirs)
         except OSError as error:
             ours.close()
-            raise StoreError(f"The store's process cannot be started. ({error})") from error
+            raise _cannot_start(error) from error
         ours.setblocking(False)
         child = cls(process)
         try:
@@ -144,6 +147,10 @@ def _result(answer: bytes) -> bytes:
     if status == wire.BUG:
         raise AssertionError(f"The store failed:\n{payload.decode()}")
     return payload
+
+
+def _cannot_start(error: OSError) -> StoreError:
+    return StoreError(f"The store's process cannot be started. ({error})")
 
 
 def _died() -> StoreUnavailable:

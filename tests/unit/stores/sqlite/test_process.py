@@ -1,6 +1,7 @@
 """The store's process: it outlives signals, dies with its parent, is restarted, and leaves nothing behind."""
 
 import asyncio
+import errno
 import gc
 import os
 import signal
@@ -85,6 +86,30 @@ async def test_a_store_that_cannot_be_opened_says_why_and_leaves_nothing_behind(
     gc.collect()
     assert child_pids() == children
     assert open_descriptors() == descriptors
+
+
+async def test_a_restart_for_which_no_descriptor_is_left_is_a_store_error_and_is_tried_again(
+    path: Path, store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_descriptor_left() -> None:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    async with asyncio.timeout(DEADLINE_S):
+        with monkeypatch.context() as patched:
+            patched.setattr("roombell.stores.sqlite.child.socket.socketpair", no_descriptor_left)
+            (pid,) = child_pids()
+            os.kill(pid, signal.SIGKILL)
+            with pytest.raises(StoreUnavailable):
+                await store.endpoints()
+            with pytest.raises(StoreError, match="cannot be started"):
+                await store.endpoints()
+        while True:
+            try:
+                await store.endpoints()
+            except StoreUnavailable:
+                await asyncio.sleep(0.01)
+            else:
+                break
 
 
 async def test_signals_for_the_service_leave_the_store_alone(path: Path, store: SqliteStore) -> None:
