@@ -41,9 +41,6 @@ class Placement(Protocol):
     def unsettled(self, settle: Settle, error: StoreError) -> None:
         """A settle could not be written."""
 
-    def doubt(self) -> None:
-        """What the store holds is unknown: it may have leased lanes to us without our hearing of it."""
-
 
 _Waiting = tuple[Accept, asyncio.Future[Accepted]]
 
@@ -182,8 +179,6 @@ class Committer(BackgroundLoop):
         assert self._placement is not None
         self.last_error = error
         self._releases = [*batch.releases, *self._releases]
-        if isinstance(error, StoreUnavailable):
-            self._placement.doubt()
         for _, future in accepts:
             if not future.done():
                 future.set_exception(error)

@@ -84,7 +84,6 @@ class Dispatcher(BackgroundLoop):
         self._to_disable: deque[tuple[EndpointTurn, str]] = deque()
         self._to_remember: dict[EndpointId, EndpointTurn] = {}
         self._draining = False
-        self._doubt_until_ms = 0
         self._renew_at_ms = 0
         self.progress = asyncio.Event()
         """Set at every settle; whoever waits for progress clears it first."""
@@ -167,9 +166,9 @@ class Dispatcher(BackgroundLoop):
                 if lane.state is not LaneState.PAGING:
                     self._held.append(lane, delivery)
                 continue
-            if not turn.active or self._doubt_until_ms > self._clock.now_ms():
-                # A lease that is being given back, or perhaps one that we never heard of: older deliveries may stand
-                # before this one, and a stopped endpoint is sent nothing. Whoever leases it anew begins with them.
+            if not placed.granted or not self._may_send(turn):
+                # An older lease, that is being given back or that we never heard of: older deliveries may stand before
+                # this one. Or the endpoint has stopped meanwhile. Whoever leases the lane anew begins with the oldest.
                 self._committer.release(Release(placed.lane_id, placed.generation, accept.accepted_at_ms))
                 self._due_at(turn, accept.accepted_at_ms)
                 continue
@@ -222,8 +221,8 @@ class Dispatcher(BackgroundLoop):
             self._attempts.put_back(unsettled)
             asyncio.get_running_loop().call_later(SETTLE_AGAIN_S, self._committer.settle, settle)
 
-    def doubt(self) -> None:
-        self._doubt_until_ms = self._clock.now_ms() + self._lease_ms
+    def _may_send(self, turn: EndpointTurn) -> bool:
+        return turn.active and not self._draining and (turn.probing or not turn.health.is_open)
 
     def _due_at(self, turn: EndpointTurn, due_at_ms: int) -> None:
         if turn.due_at(due_at_ms):
@@ -276,9 +275,7 @@ class Dispatcher(BackgroundLoop):
                 now_ms=now_ms,
                 expires_at_ms=expires_at_ms,
             )
-        except StoreError as error:
-            if isinstance(error, StoreUnavailable):
-                self.doubt()
+        except StoreError:
             turn.due_at(now_ms)
             raise
         if acquired.next_due_at_ms is None:
@@ -295,7 +292,7 @@ class Dispatcher(BackgroundLoop):
         turn.starved = max(0, turn.starved - len(leased.heads))
         for delivery in leased.heads:
             self._held.append(lane, delivery)
-        if turn.active and not self._draining and (turn.probing or not turn.health.is_open):
+        if self._may_send(turn):
             self._held.ready(lane)
         else:
             self._release(lane, self._clock.now_ms())

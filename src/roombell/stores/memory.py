@@ -221,11 +221,13 @@ class MemoryStore:
         endpoint = self._disk.endpoints[endpoint_id]
         lane = self._disk.lane(endpoint, accept.ordering_key)
         was_idle = lane.pending == 0
+        granted = False
         sequence = lane.add(accept)
         if was_idle:
             lane.due_at_ms = accept.accepted_at_ms
             if not lane.blocked and endpoint.state is EndpointState.ACTIVE and grants[endpoint_id] > 0:
                 grants[endpoint_id] -= 1
+                granted = True
                 endpoint.lease(lane, batch.owner, batch.lease_expires_at_ms)
             endpoint.queue(lane)
         held = lane.owner == batch.owner and not lane.recalled
@@ -234,6 +236,7 @@ class MemoryStore:
             lane_id=lane.lane_id,
             sequence=sequence,
             generation=lane.generation if held else NO_LEASE,
+            granted=granted,
         )
 
     def _settle(self, settle: Settle) -> Settled:
