@@ -12,7 +12,7 @@ from roombell.engine.lanes import HeldLimits
 from roombell.engine.model import Answered, EndpointState, OnDead
 from roombell.engine.retry import RetryPolicy
 from roombell.engine.router import EventFilter
-from roombell.errors import StoreFull
+from roombell.errors import StoreFull, StoreUnavailable
 from roombell.testing.virtual_time import run
 from simulation.test_promises import PATIENT, STORES, memory
 from simulation.world import Endpoint, World, down_between, flaky, ok, refusing
@@ -420,5 +420,71 @@ def test_one_room_with_thousands_of_events_goes_through_in_order_within_the_boun
         await world.settle_down()
         await world.stop()
         assert order_of(app) == [f"EV_{n}" for n in range(3000)]
+
+    run(main())
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_an_endpoint_that_is_taken_away_and_brought_back_under_traffic_keeps_its_order(seed):
+    async def main():
+        app = Endpoint("app", ok(0.05), concurrency=64)
+        world = World(seed, [app], memory())
+        await world.start()
+        policies = [endpoint.policy(id_) for id_, endpoint in world.by_id.items()]
+
+        async def room(number):
+            for n in range(60):
+                await world.emit(f"EV_{number}_{n}", f"room-{number}")
+                await asyncio.sleep(0.005 * world.random.random())
+
+        rooms = [asyncio.create_task(room(number)) for number in range(20)]
+        for _ in range(20):
+            await asyncio.sleep(0.02)
+            world.engine.configure([])
+            await asyncio.sleep(0.004 * world.random.random())
+            world.engine.configure(policies)
+        await asyncio.gather(*rooms)
+        await world.settle_down()
+        await world.stop()
+        world.check_order()
+
+    run(main())
+
+
+def test_a_stop_ends_though_the_store_never_answers():
+    async def main():
+        world = World(1, [Endpoint("app", ok())], memory())
+        await world.start()
+        await emit_all(world, "EV_1")
+        await world.settle_down()
+        world.store.hangs = True
+        future = world.engine.submit("EV_2", "x", "room", "room", b"{}")
+        started = asyncio.get_running_loop().time()
+        await world.engine.stop(5.0)
+        assert asyncio.get_running_loop().time() - started <= 10
+        assert isinstance(future.exception(), StoreUnavailable)
+
+    run(main())
+
+
+def test_however_many_endpoints_never_answer_the_others_get_their_share():
+    async def main():
+        silent = [Endpoint(f"silent-{n}", ok(15.0), concurrency=64) for n in range(80)]
+        healthy = Endpoint("healthy", ok(0.01), filter=EventFilter(include=("room_*",)), concurrency=64)
+        for endpoint in silent:
+            endpoint.filter = EventFilter(include=("track_*",))
+        world = World(1, [*silent, healthy], memory())
+        await world.start()
+        for n in range(100):
+            await world.emit(f"EV_t{n}", f"room-{n}", event_type="track_published")
+        latencies = []
+        for n in range(100):
+            await world.emit(f"EV_h{n}", f"healthy-{n}", event_type="room_started")
+            sent_s = asyncio.get_running_loop().time()
+            while f"EV_h{n}" not in healthy.got:
+                await asyncio.sleep(0.005)
+            latencies.append(asyncio.get_running_loop().time() - sent_s)
+        assert max(latencies) < 0.5
+        await world.stop(grace_s=1)
 
     run(main())

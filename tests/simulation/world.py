@@ -133,6 +133,7 @@ class FaultyStore:
         self.fault_share, self._latency_s = fault_share, latency_s
         self.full = False
         self.only_unavailable = False
+        self.hangs = False
         self._turn = asyncio.Lock()
 
     @property
@@ -144,6 +145,8 @@ class FaultyStore:
 
         async def call(*args, **kwargs):
             async with self._turn:
+                if self.hangs:
+                    await asyncio.get_running_loop().create_future()
                 await asyncio.sleep(self._latency_s * self._random.random())
                 if self.full:
                     raise StoreFull("The disk is full.")

@@ -13,8 +13,10 @@ def main() -> int:
     if not all(_is_there(name) for name in _NEEDED):
         print('The command line needs more than the library: pip install "roombell[server]"', file=sys.stderr)
         return 2
-    from roombell.cli.app import run
-
+    try:
+        from roombell.cli.app import run
+    except KeyboardInterrupt:  # while it is still being loaded
+        return 130
     return run(sys.argv[1:])
 
 

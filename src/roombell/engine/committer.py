@@ -124,6 +124,9 @@ class Committer(BackgroundLoop):
         except StoreError as error:
             self._failed(accepts, batch, error)
             raise
+        except asyncio.CancelledError:
+            self._failed(accepts, batch, StoreUnavailable("The store has not answered, and the notifier has stopped."))
+            raise
         except Exception as error:
             self._failed(accepts, batch, StoreUnavailable(f"A fault of Roombell: {type(error).__name__}. See the log."))
             raise
@@ -136,6 +139,13 @@ class Committer(BackgroundLoop):
         """Writes what has been given, once, and ends. What cannot be written now has failed."""
         await self.flush()
         await super().stop()
+        self._refuse_the_rest()
+
+    async def abandon(self) -> None:
+        await super().abandon()
+        self._refuse_the_rest()
+
+    def _refuse_the_rest(self) -> None:
         for _, future in self._accepts:
             if not future.done():
                 future.set_exception(Stopped("The notifier has stopped; this event was not taken."))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import Iterable, Mapping
 from random import Random
 from typing import Final
@@ -27,8 +28,12 @@ from roombell.engine.retry import RetryPolicy
 from roombell.engine.router import EndpointPolicy, Router
 from roombell.errors import Overloaded, Stopped, StoreError
 
+_log = logging.getLogger("roombell.engine")
+
 REMOVED: Final = EndpointId(0)
 """Stands for all removed endpoints where the store is told how old a delivery may grow."""
+STORE_GRACE_S: Final = 3.0
+"""How long a stop waits for a store that does not answer."""
 _DRAIN_POLL_S: Final = 1.0
 
 Submitted = asyncio.Future[Accepted]
@@ -129,14 +134,21 @@ class Engine:
     async def stop(self, grace_s: float) -> None:
         """Takes no more events, gives attempts under way ``grace_s`` to end, gives all leases back, and ends.
 
-        What was accepted and not delivered is in the store.
+        What was accepted and not delivered is in the store. A store that does not answer is waited for
+        ``STORE_GRACE_S`` longer; then the leases end by themselves.
         """
         if not self._running:
             return
         self._running = False
-        await self._dispatcher.drain_attempts(grace_s)
-        for loop in reversed(self._loops):
-            await loop.stop()
+        try:
+            async with asyncio.timeout(grace_s + STORE_GRACE_S):
+                await self._dispatcher.drain_attempts(grace_s)
+                for loop in reversed(self._loops):
+                    await loop.stop()
+        except TimeoutError:
+            _log.error("The store does not answer. Stopping without it; what was accepted is on disk.")
+            for loop in reversed(self._loops):
+                await loop.abandon()
 
     def submit(self, event_id: str, event_type: str, ordering_key: str, room_name: str, body: bytes) -> Submitted:
         """Takes an event. The future ends when it is on disk with all its deliveries.

@@ -102,6 +102,7 @@ class Dispatcher(BackgroundLoop):
         wanted = {policy.endpoint_id: policy for policy in policies}
         for endpoint_id in self._turns.keys() - wanted.keys():
             self._deactivate(self._turns.pop(endpoint_id))
+        self._held.endpoints = max(1, len(wanted))
         for endpoint_id, policy in wanted.items():
             if endpoint_id in self._turns:
                 self._turns[endpoint_id].reconfigure(policy)
@@ -188,6 +189,8 @@ class Dispatcher(BackgroundLoop):
             return
         self._attempts.report(unsettled)
         self.progress.set()
+        if self._held.full:
+            self.wake()  # what ends makes room, for any endpoint
         if lane.state is LaneState.DROPPED:
             return
         if settle.state is DeliveryState.PENDING:
@@ -336,6 +339,8 @@ class Dispatcher(BackgroundLoop):
             del self._to_remember[endpoint_id]
 
     async def _disable(self, turn: EndpointTurn, reason: str) -> None:
+        if turn.active:  # configured again meanwhile
+            return
         await self._store.set_endpoint_state(
             turn.endpoint_id, EndpointState.DISABLED, reason=reason, now_ms=self._clock.now_ms()
         )

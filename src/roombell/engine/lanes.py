@@ -18,6 +18,8 @@ import msgspec
 from roombell.engine.model import Delivery, LaneId
 from roombell.engine.turns import EndpointTurn, Lane, LaneState
 
+_KEPT_SHARE: Final = 4
+"""The part of all attempts under way that is kept for equal shares: one in so many."""
 HEADS_MAX: Final = 16
 """Deliveries of one lane held in memory."""
 
@@ -28,7 +30,8 @@ class HeldLimits(msgspec.Struct, frozen=True):
     deliveries_max: int = 20_000
     body_bytes_max: int = 64 * 1024 * 1024
     in_flight_max: int = 1024
-    """Attempts under way at once, over all endpoints: the bound on connections in use."""
+    """Attempts under way at once, over all endpoints: the bound on connections in use. A quarter of it is kept for
+    equal shares, so that no number of endpoints that never answer leaves the others without."""
 
 
 class HeldLanes:
@@ -38,6 +41,8 @@ class HeldLanes:
         self._limits = limits
         self._lanes: dict[LaneId, Lane] = {}
         self._turns: deque[EndpointTurn] = deque()
+        self.endpoints = 1
+        """How many endpoints share the bounds."""
         self.deliveries = 0
         self.body_bytes = 0
         self.in_flight = 0
@@ -107,8 +112,11 @@ class HeldLanes:
 
     def next(self, now_ms: int) -> Lane | None:
         """The lane whose head is to be sent now, or None; it counts as in flight until ``landed``."""
-        while self._turns and self.in_flight < self._limits.in_flight_max:
+        for _ in range(len(self._turns)):
             turn = self._turns.popleft()
+            if not self._has_share(turn):
+                self._turns.append(turn)
+                continue
             turn.queued = False
             lane = _first_ready(turn) if turn.bucket.has_one(now_ms) else None
             if lane is None:
@@ -121,6 +129,14 @@ class HeldLanes:
             self.queue(turn)
             return lane
         return None
+
+    def _has_share(self, turn: EndpointTurn) -> bool:
+        """Whether the bound on all attempts lets this endpoint begin one."""
+        bound = self._limits.in_flight_max
+        kept = bound // _KEPT_SHARE
+        if turn.in_flight < max(1, kept // self.endpoints):
+            return self.in_flight < bound
+        return self.in_flight < bound - kept
 
     def landed(self, turn: EndpointTurn) -> None:
         """An attempt has ended: its endpoint has a slot free."""

@@ -61,6 +61,14 @@ class BackgroundLoop(ABC):
         if self._task is task:  # else somebody stopped it too, and started it again
             self._task = None
 
+    async def abandon(self) -> None:
+        """Ends the loop in the middle of its step. For a step that waits for what may never come."""
+        task, self._task = self._task, None
+        if task is not None:
+            self._stopping = True
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
     async def _run(self) -> None:
         while not self._stopping:
             self._wake.clear()

@@ -96,7 +96,7 @@ class Service:
         router.add("/webhook", POST=self._ingest.handle, early=self._ingest.early)
         router.add("/healthz", GET=self._health.healthz)
         router.add("/readyz", GET=self._health.readyz)
-        router.add("/metrics", GET=MetricsPage(collector, self._figures).handle)
+        router.add("/metrics", GET=MetricsPage(collector, self._figures, clock).handle)
         self._add_home(router)
 
     @property

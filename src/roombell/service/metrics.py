@@ -40,6 +40,7 @@ from roombell.service.metric_table import Metric, MetricKind
 
 _STATUS_AGE_S_MAX: Final = 1.0
 _STATUS_WAIT_S_MAX: Final = 2.0
+_PAGE_S: Final = 1.0
 
 Labels = tuple[str, ...]
 
@@ -235,18 +236,23 @@ class ServiceCollector(Collector):
 class MetricsPage:
     """``/metrics``."""
 
-    def __init__(self, collector: ServiceCollector, figures: EndpointFigures) -> None:
-        self._figures = figures
+    def __init__(self, collector: ServiceCollector, figures: EndpointFigures, clock: Clock) -> None:
+        self._figures, self._clock = figures, clock
         self._registry = CollectorRegistry()
         self._registry.register(collector)
         for collect in (ProcessCollector, PlatformCollector, GCCollector):
             collect(registry=self._registry)
+        self._pages: dict[str, tuple[float, Response]] = {}
 
     async def handle(self, request: Request) -> Response:
-        """All metrics, in the format that the scraper asks for."""
-        await self._figures.refresh()
+        """All metrics, in the format that the scraper asks for; a page serves for ``_PAGE_S``, whoever asks."""
         encode, content_type = choose_encoder(request.text(b"accept") or "")
-        return Response(200, encode(self._registry), content_type.encode())
+        made_s, page = self._pages.get(content_type, (0.0, None))
+        if page is None or self._clock.monotonic() - made_s >= _PAGE_S:
+            await self._figures.refresh()
+            page = Response(200, encode(self._registry), content_type.encode())
+            self._pages[content_type] = (self._clock.monotonic(), page)
+        return page
 
 
 def _simple(metric: Metric, samples: Mapping[Labels, float]) -> Family:

@@ -61,8 +61,8 @@ class UnknownKey(SignatureError):
     def __init__(self, api_key: str, known: tuple[str, ...]) -> None:
         self.api_key, self.known = _short(api_key), known
         super().__init__(
-            f"The token is signed with API key {self.api_key!r}, which is not configured here; configured: "
-            f"{', '.join(map(repr, known))}. Add that key with its secret, or have the sender sign with one of these."
+            f"The token is signed with API key {self.api_key!r}, which is not among the {len(known)} configured here. "
+            "Add that key with its secret, or have the sender sign with one of ours."
         )
 
 

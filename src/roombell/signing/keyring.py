@@ -58,6 +58,7 @@ class VerifiedToken(msgspec.Struct, frozen=True, gc=False):
 
 class _Header(msgspec.Struct, gc=False):
     alg: str | None = None
+    crit: object = None
 
 
 class _Claims(msgspec.Struct, gc=False):
@@ -208,7 +209,10 @@ def _bare(authorization: str | None) -> bytes:
 
 def _check_algorithm(part: bytes) -> None:
     """The way of all headers but our own and the official SDKs': any order of members, any spacing."""
-    algorithm = _decode_part(part, _header_decoder, "its first").alg or ""
+    header = _decode_part(part, _header_decoder, "its first")
+    if header.crit is not None:  # RFC 7515, 4.1.11: what must be understood and is not must be refused
+        raise MalformedToken("its header demands an extension (crit) that is not known here")
+    algorithm = header.alg or ""
     if algorithm != "HS256":
         raise WrongAlgorithm(algorithm)
 

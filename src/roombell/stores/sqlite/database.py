@@ -12,6 +12,7 @@ import sqlite3
 import time
 from collections.abc import Iterator, Mapping
 from collections.abc import Sequence as Seq
+from pathlib import Path
 
 import msgspec
 
@@ -31,13 +32,15 @@ from roombell.engine.model import (
 )
 from roombell.engine.selection import Changed, Cursor, DeliveryHistory, Found, Selector, Unblocked
 from roombell.engine.transitions import Verb
-from roombell.errors import StoreError
+from roombell.errors import StoreCorrupt, StoreError
 from roombell.stores.sqlite import lanes, retention, schema, selection
 from roombell.stores.sqlite.lane_cache import LaneCache
 from roombell.stores.sqlite.lock import FileLock
 from roombell.stores.sqlite.queries import query
 from roombell.stores.sqlite.trouble import file_error, store_error
 from roombell.stores.sqlite.work import BatchWork
+
+_FILE_CHECK_S = 1.0
 
 _ENDPOINT_HEALTH = query("endpoint_health")
 _ENDPOINTS = query("endpoints")
@@ -60,6 +63,8 @@ class Database:
         self._store_id = ""
         self._prune_place = retention.START
         self._lanes = LaneCache()
+        self._file_id: tuple[int, int] | None = None
+        self._check_at_s = 0.0
 
     @property
     def store_id(self) -> str:
@@ -84,6 +89,7 @@ class Database:
                 self._store_id = schema.read_store_id(connection)
                 if not keep_leases:
                     connection.execute(_LEASES_END_ALL)
+            self._file_id = _file_id(self.path)
         except BaseException as error:
             self.close()
             if isinstance(error, sqlite3.Error):
@@ -204,6 +210,7 @@ class Database:
     def _transaction(self) -> Iterator[sqlite3.Connection]:
         """All of its body is durable when it ends, or none of it."""
         connection = self._opened()
+        self._check_file()
         at_commit = False
         try:
             connection.execute("BEGIN IMMEDIATE")
@@ -216,6 +223,17 @@ class Database:
             if isinstance(error, (sqlite3.Error, UnicodeError, OverflowError)):
                 raise store_error(error, self.path, at_commit=at_commit) from error
             raise
+
+    def _check_file(self) -> None:
+        """Now and then: does the path still name the file that is open? SQLite writes on into a deleted one."""
+        now_s = time.monotonic()
+        if self._file_id is None or now_s < self._check_at_s:
+            return
+        self._check_at_s = now_s + _FILE_CHECK_S
+        if _file_id(self.path) != self._file_id:
+            raise StoreCorrupt(
+                f"{self.path} was deleted or replaced while it was open. Stop Roombell, put the file back, start it."
+            )
 
     def _roll_back(self, connection: sqlite3.Connection) -> None:
         """SQLite ends some transactions by itself when they fail. One that cannot be ended goes with its connection."""
@@ -231,6 +249,14 @@ class Database:
         if self._connection is None:
             raise StoreError(f"{self.path} is not open. Call open() first.")
         return self._connection
+
+
+def _file_id(path: str) -> tuple[int, int] | None:
+    try:
+        found = Path(path).stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _change(

@@ -102,7 +102,7 @@ class _Server:
         return _run(self._database, request)
 
 
-def _run(database: Database, request: wire.Request) -> object:  # noqa: C901, PLR0911 - one for each request
+def _run(database: Database, request: wire.Request) -> object:  # noqa: PLR0911 - one for each request
     match request:
         case wire.Commit(batch):
             return database.commit(batch)

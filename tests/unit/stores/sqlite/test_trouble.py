@@ -180,6 +180,24 @@ async def test_somebody_elses_database_is_left_alone(path: Path) -> None:
     assert path.read_bytes() == before
 
 
+@pytest.mark.parametrize("replaced", [False, True], ids=["deleted", "replaced"])
+async def test_a_file_that_goes_while_it_is_open_is_noticed(
+    path: Path, monkeypatch: pytest.MonkeyPatch, replaced: bool
+) -> None:
+    monkeypatch.setattr("roombell.stores.sqlite.database._FILE_CHECK_S", 0.0)
+    store = InlineSqliteStore(path)
+    await store.open()
+    one = await StoreDriver(store).endpoint()
+    path.rename(path.with_suffix(".old"))
+    if replaced:
+        path.touch()
+    with pytest.raises(StoreCorrupt, match="deleted or replaced"):
+        await StoreDriver(store).accept(event("EV_1", one))
+    path.with_suffix(".old").replace(path)
+    await StoreDriver(store).accept(event("EV_1", one))
+    await store.close()
+
+
 async def test_a_store_of_a_newer_version_is_left_alone(path: Path) -> None:
     store = InlineSqliteStore(path)
     await store.open()
