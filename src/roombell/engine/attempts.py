@@ -67,8 +67,6 @@ class Attempts:
         self._unsettled: dict[LaneId, Unsettled] = {}
         self._stopped = False
         self.store_id = ""
-        self.settled_total = 0
-        """Deliveries that reached an end since the start."""
 
     async def stop(self, grace_s: float) -> None:
         """Begins no more, waits up to ``grace_s`` for those under way, and cancels the rest."""
@@ -161,8 +159,6 @@ class Attempts:
         """Tells the hooks what is on disk now."""
         write, delivery = unsettled.write, unsettled.delivery
         name = unsettled.lane.turn.policy.name
-        if write.state is not DeliveryState.PENDING:
-            self.settled_total += 1
         if not self._hooks:
             return
         if unsettled.what is not None and write.attempt is not None:

@@ -31,13 +31,11 @@ from roombell.engine.model import (
     NO_LEASE,
     Accept,
     Accepted,
-    Delivery,
     DeliveryState,
     EndpointId,
     EndpointState,
     Grant,
     LeasedLane,
-    Placed,
     Release,
     Renew,
     Sequence,
@@ -47,6 +45,7 @@ from roombell.engine.model import (
 from roombell.engine.ports import Clock, Store, Transport
 from roombell.engine.router import EndpointPolicy
 from roombell.engine.schedule import allow_probe, next_look_s, worth_asking
+from roombell.engine.settlement import fresh_delivery
 from roombell.engine.turns import EndpointTurn, Lane, LaneState
 from roombell.errors import StoreError, StoreUnavailable
 
@@ -116,11 +115,6 @@ class Dispatcher(BackgroundLoop):
         return self._held.deliveries - self._held.in_flight + sum(turn.starved for turn in self._turns.values())
 
     @property
-    def settled_total(self) -> int:
-        """Deliveries that reached an end since the start."""
-        return self._attempts.settled_total
-
-    @property
     def in_flight(self) -> int:
         """Attempts under way."""
         return self._held.in_flight
@@ -161,7 +155,7 @@ class Dispatcher(BackgroundLoop):
                 turn.starved += 1
                 self._due_at(turn, accept.accepted_at_ms)
                 continue
-            delivery = _delivery(accept, placed)
+            delivery = fresh_delivery(accept, placed)
             lane = self._held.get(placed.lane_id)
             if lane is not None and lane.generation == placed.generation:
                 if lane.state is not LaneState.PAGING:
@@ -402,15 +396,3 @@ class Dispatcher(BackgroundLoop):
         self._held.drop(lane)
         lane.turn.due_at(due_at_ms)
         self.wake()
-
-
-def _delivery(accept: Accept, placed: Placed) -> Delivery:
-    return Delivery(
-        lane_id=placed.lane_id,
-        sequence=placed.sequence,
-        event_id=accept.event_id,
-        event_type=accept.event_type,
-        accepted_at_ms=accept.accepted_at_ms,
-        attempts=0,
-        body=accept.body,
-    )

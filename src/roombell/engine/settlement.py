@@ -8,6 +8,7 @@ import msgspec
 
 from roombell.engine.decide import EXPIRED, Dead, Decision, Delivered, Disable, Retry
 from roombell.engine.model import (
+    Accept,
     Answered,
     AttemptRecord,
     Delivery,
@@ -16,6 +17,7 @@ from roombell.engine.model import (
     Generation,
     OnDead,
     Outcome,
+    Placed,
     Settle,
 )
 from roombell.engine.transitions import Verb, advance
@@ -97,6 +99,19 @@ def settle(
 def expired(delivery: Delivery, generation: Generation, *, on_dead: OnDead, now_ms: int) -> Settle:
     """The write that gives up a delivery which is too old to be sent."""
     return settle(delivery, generation, None, Verdict("dead", Verb.ABANDON, EXPIRED), on_dead=on_dead, now_ms=now_ms)
+
+
+def fresh_delivery(accept: Accept, placed: Placed) -> Delivery:
+    """A delivery as it is in the moment of its acceptance."""
+    return Delivery(
+        lane_id=placed.lane_id,
+        sequence=placed.sequence,
+        event_id=accept.event_id,
+        event_type=accept.event_type,
+        accepted_at_ms=accept.accepted_at_ms,
+        attempts=0,
+        body=accept.body,
+    )
 
 
 def _text(answer: Answered) -> str:
