@@ -110,6 +110,17 @@ class Dispatcher(BackgroundLoop):
                 self._turns[endpoint_id] = EndpointTurn(policy, decode(healths.get(endpoint_id, b"")))
         self.wake()
 
+    def pause(self, endpoint_id: EndpointId) -> None:
+        """Sends the endpoint nothing more until ``resume``; what is in flight ends as it will."""
+        if endpoint_id in self._turns:
+            self._deactivate(self._turns[endpoint_id])
+
+    def resume(self, endpoint_id: EndpointId) -> None:
+        """Sends to the endpoint again."""
+        if endpoint_id in self._turns:
+            self._turns[endpoint_id].active = True
+        self.look_again()
+
     @property
     def behind(self) -> int:
         """Deliveries known to be due and not in flight."""
@@ -167,8 +178,9 @@ class Dispatcher(BackgroundLoop):
                 if lane.state is not LaneState.PAGING:
                     self._held.append(lane, delivery)
                 continue
-            if self._doubt_until_ms > self._clock.now_ms():
-                # Perhaps an older lease that we never heard of, with older deliveries: take it up from the start.
+            if not placed.granted or self._doubt_until_ms > self._clock.now_ms():
+                # A lease that was let go, or perhaps one that we never heard of, with older deliveries: take the lane
+                # up from the start.
                 self._committer.release(Release(placed.lane_id, placed.generation, accept.accepted_at_ms))
                 self._due_at(turn, accept.accepted_at_ms)
                 continue
@@ -190,7 +202,9 @@ class Dispatcher(BackgroundLoop):
         self.progress.set()
         if lane.state is LaneState.DROPPED:
             return
-        if settle.state is DeliveryState.PENDING:
+        if result.recalled:
+            self._let_go(lane, self._clock.now_ms())
+        elif settle.state is DeliveryState.PENDING:
             self._let_go(lane, settle.due_at_ms)
         elif settle.block or result.pending == 0:
             self._held.drop(lane)

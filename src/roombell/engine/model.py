@@ -223,6 +223,8 @@ class Placed(msgspec.Struct, frozen=True, array_like=True, gc=False):
     sequence: Sequence
     generation: Generation
     """The lane's generation if the batch's owner holds its lease after this commit, else ``NO_LEASE``."""
+    granted: bool = False
+    """The lease was given with this delivery, which is therefore the oldest that is pending in the lane."""
 
 
 class Accepted(msgspec.Struct, frozen=True, array_like=True, gc=False):

@@ -222,9 +222,11 @@ class MemoryStore:
         lane = self._disk.lane(endpoint, accept.ordering_key)
         was_idle = lane.pending == 0
         sequence = lane.add(accept)
+        granted = False
         if was_idle:
             lane.due_at_ms = accept.accepted_at_ms
-            if not lane.blocked and endpoint.state is EndpointState.ACTIVE and grants[endpoint_id] > 0:
+            granted = not lane.blocked and endpoint.state is EndpointState.ACTIVE and grants[endpoint_id] > 0
+            if granted:
                 grants[endpoint_id] -= 1
                 endpoint.lease(lane, batch.owner, batch.lease_expires_at_ms)
             endpoint.queue(lane)
@@ -234,6 +236,7 @@ class MemoryStore:
             lane_id=lane.lane_id,
             sequence=sequence,
             generation=lane.generation if held else NO_LEASE,
+            granted=granted,
         )
 
     def _settle(self, settle: Settle) -> Settled:

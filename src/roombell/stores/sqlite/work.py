@@ -98,17 +98,19 @@ class BatchWork:
     def _place(self, accept: Accept, event: int, endpoint_id: EndpointId) -> Placed:
         lane = self._lane_for(endpoint_id, accept.ordering_key)
         sequence = lane.last_sequence = Sequence(lane.last_sequence + 1)
+        granted = False
         if lane.pending == 0:
             lane.due_at_ms = lane.head_owed_since_ms = accept.accepted_at_ms
             lane.head_sequence = sequence
-            if self._grant(lane):
+            granted = self._grant(lane)
+            if granted:
                 lane.lease(self._batch.owner, self._batch.lease_expires_at_ms)
         lane.pending += 1
         lane.kept += 1
         self._count(endpoint_id)[0] += 1
         self._deliveries.append((event, lane.lane_id, sequence, accept.accepted_at_ms))
         held = lane.owner == self._batch.owner and not lane.recalled
-        return Placed(endpoint_id, lane.lane_id, sequence, lane.generation if held else NO_LEASE)
+        return Placed(endpoint_id, lane.lane_id, sequence, lane.generation if held else NO_LEASE, granted)
 
     def _grant(self, lane: LaneRow) -> bool:
         endpoint_id = lane.endpoint_id
