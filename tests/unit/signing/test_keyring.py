@@ -323,7 +323,7 @@ def test_what_is_said_about_times_and_bodies_is_said_of_authentic_tokens_only() 
 def test_each_error_has_its_own_word() -> None:
     errors = [getattr(signing, name) for name in signing.__all__ if isinstance(getattr(signing, name), type)]
     codes = [error.code for error in errors if issubclass(error, SignatureError)]
-    assert len(codes) == len(set(codes)) == 10
+    assert len(codes) == len(set(codes)) == 11
     assert "signature" not in codes
 
 
