@@ -11,8 +11,17 @@ from typing import TYPE_CHECKING
 from roombell._version import __version__
 
 if TYPE_CHECKING:
-    from roombell.engine.hooks import AttemptFinished, DeliveryDead, EndpointDisabled, EventAccepted
-    from roombell.engine.model import EndpointStatus, OnDead
+    from roombell.engine.hooks import (
+        AttemptFinished,
+        BacklogGrowing,
+        DeliveryDead,
+        EndpointDisabled,
+        EndpointFailing,
+        EndpointRecovered,
+        EventAccepted,
+    )
+    from roombell.engine.model import DeliveryState, EndpointStatus, OnDead
+    from roombell.engine.operator import Progress, Selection
     from roombell.engine.retry import RetryPolicy
     from roombell.engine.router import EventFilter
     from roombell.errors import (
@@ -34,8 +43,17 @@ if TYPE_CHECKING:
     from roombell.wiring import event_builder
 
 _HOMES = {
-    "roombell.engine.hooks": ("AttemptFinished", "DeliveryDead", "EndpointDisabled", "EventAccepted"),
-    "roombell.engine.model": ("EndpointStatus", "OnDead"),
+    "roombell.engine.hooks": (
+        "AttemptFinished",
+        "BacklogGrowing",
+        "DeliveryDead",
+        "EndpointDisabled",
+        "EndpointFailing",
+        "EndpointRecovered",
+        "EventAccepted",
+    ),
+    "roombell.engine.model": ("DeliveryState", "EndpointStatus", "OnDead"),
+    "roombell.engine.operator": ("Progress", "Selection"),
     "roombell.engine.retry": ("RetryPolicy",),
     "roombell.engine.router": ("EventFilter",),
     "roombell.errors": (
@@ -60,9 +78,13 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
     "AttemptFinished",
+    "BacklogGrowing",
     "ConfigError",
     "DeliveryDead",
+    "DeliveryState",
     "EndpointDisabled",
+    "EndpointFailing",
+    "EndpointRecovered",
     "EndpointSettings",
     "EndpointStatus",
     "EventAccepted",
@@ -73,11 +95,13 @@ __all__ = [
     "Notifier",
     "OnDead",
     "Overloaded",
+    "Progress",
     "Receipt",
     "ReceiveError",
     "Receiver",
     "RetryPolicy",
     "RoombellError",
+    "Selection",
     "SignatureError",
     "Stopped",
     "StoreError",

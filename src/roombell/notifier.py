@@ -11,13 +11,17 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from roombell import wiring
+from roombell.engine.announcer import Announcer, Watch
+from roombell.engine.by_hand import ByHand
 from roombell.engine.core import Engine, Submitted
-from roombell.engine.hooks import Hook, Hooks
-from roombell.engine.model import EndpointStatus
+from roombell.engine.hooks import Hook, Hooks, Record
+from roombell.engine.lifecycle import BackgroundLoop
+from roombell.engine.model import EndpointId, EndpointStatus
+from roombell.engine.operator import Operator
 from roombell.engine.ports import Store
 from roombell.errors import Overloaded, Stopped, StoreError, UsageError
 from roombell.events import WebhookEvent, parse
-from roombell.settings import EndpointSettings, Keys, Settings, StoreSettings, name_of_url
+from roombell.settings import OPERATIONS, EndpointSettings, Keys, Settings, StoreSettings, name_of_url
 from roombell.transport.http import HttpTransport
 
 if TYPE_CHECKING:
@@ -41,7 +45,7 @@ class Receipt(msgspec.Struct, frozen=True):
     """It was there already; nothing was written."""
 
 
-class Notifier:
+class Notifier(ByHand):
     """Stores room events durably and delivers each to every endpoint that wants it.
 
     ::
@@ -59,6 +63,8 @@ class Notifier:
     :param endpoints: more endpoints, each with filters, headers and limits of its own.
     :param store: ``sqlite:///relative.db``, ``sqlite:////absolute.db``, or ``memory:``, which keeps nothing.
     :param retention: how long settled events and their attempts are kept.
+    :param operations: a URL that operational events are posted to, signed by ``api_key``: endpoints that fail, recover
+        or are disabled, deliveries given up, backlogs that grow.
     :param hooks: called with a frozen record for each thing that happens (``roombell.engine.hooks``); quick, plain
         callables. What they raise never reaches a delivery.
     :raises UsageError: a key, URL, endpoint or store is wrong; the message names it and the mend.
@@ -73,6 +79,7 @@ class Notifier:
         endpoints: Iterable[EndpointSettings] = (),
         store: str = "sqlite:///roombell.db",
         retention: timedelta = timedelta(days=7),
+        operations: str = "",
         hooks: Iterable[Hook] = (),
     ) -> None:
         keys = Keys(keys)
@@ -81,6 +88,7 @@ class Notifier:
             endpoints=(*_endpoints_of(urls, keys, api_key), *endpoints),
             store=StoreSettings.of_url(store),
             retention_ms=_milliseconds(retention),
+            operations=_operations(operations, keys, api_key),
         )
         self._prepare(settings, hooks)
 
@@ -94,8 +102,14 @@ class Notifier:
     def _prepare(self, settings: Settings, hooks: Iterable[Hook]) -> None:
         _check(settings)
         self._settings = settings
-        self._hooks = Hooks(hooks)
         self._clock = wiring.SystemClock()
+        self._announcer = Announcer(
+            self._clock, self._submit_operation, internal=OPERATIONS, new_id=wiring.new_event_id
+        )
+        self._hooks = Hooks((*hooks, self._observe))
+        self._operations_id: EndpointId | None = None
+        self._loops: tuple[BackgroundLoop, ...] = ()
+        self._operator: Operator | None = None
         self._store: Store | None = None
         self._transport: HttpTransport | None = None
         self._engine: Engine | None = None
@@ -120,14 +134,22 @@ class Notifier:
             await store.close()
             raise
         self._store, self._transport, self._engine = store, transport, engine
+        self._operator = Operator(store, self._clock, engine)
+        self._operations_id = _operations_id(statuses)
         engine.start()
+        self._loops = (self._announcer, Watch(store, self._clock, self._hooks, internal=OPERATIONS))
+        for loop in self._loops:
+            loop.start()
 
     async def stop(self, *, grace_s: float | None = None) -> None:
         """Takes no more events, lets attempts under way end within ``grace_s``, and closes the store.
 
         ``async with`` does it. Nothing is lost: what was not delivered is in the store. Calling it again is fine.
         """
-        engine, self._engine = self._engine, None
+        loops, self._loops = self._loops, ()
+        for loop in loops:
+            await loop.stop()
+        engine, self._engine, self._operator = self._engine, None, None
         if engine is None or self._store is None or self._transport is None:
             return
         try:
@@ -221,6 +243,13 @@ class Notifier:
         self._settings = settings
         transport.configure(wiring.http_targets(settings, statuses), wiring.key_ring(settings))
         engine.configure(wiring.endpoint_policies(settings, statuses), wiring.healths(statuses))
+        self._operations_id = _operations_id(statuses)
+
+    @property
+    def operator(self) -> Operator:
+        if self._operator is None:
+            raise Stopped("The notifier is not running. Start it with `async with` or `start()`.")
+        return self._operator
 
     @property
     def settings(self) -> Settings:
@@ -253,9 +282,18 @@ class Notifier:
             raise Stopped("The notifier is not running. Start it with `async with` or `start()`.")
         return self._engine
 
+    def _observe(self, record: Record) -> None:
+        if self._operations_id is not None:
+            self._announcer.observe(record)
+
+    def _submit_operation(self, event_id: str, event_type: str, ordering_key: str, body: bytes) -> Submitted:
+        if self._operations_id is None:
+            raise Stopped("Operational events go nowhere any more: the configuration names no URL for them.")
+        return self._running.submit(event_id, event_type, ordering_key, "", body, to=self._operations_id)
+
 
 def _names(settings: Settings) -> tuple[str, ...]:
-    return tuple(endpoint.name for endpoint in settings.endpoints)
+    return tuple(endpoint.name for endpoint in settings.destinations)
 
 
 def _event(event: Event) -> WebhookEvent:
@@ -271,17 +309,29 @@ def _event(event: Event) -> WebhookEvent:
 def _endpoints_of(urls: Iterable[str], keys: Keys, api_key: str) -> Iterable[EndpointSettings]:
     if isinstance(urls, str):
         raise UsageError("urls is a list of URLs, not one string.")
-    signer = api_key or (next(iter(keys)) if len(keys) == 1 else "")
     for url in dict.fromkeys(urls):
-        if not signer:
-            raise UsageError("api_key is needed: it says which of the keys signs.")
-        yield EndpointSettings(name=name_of_url(url), url=url, api_key=signer)
+        yield EndpointSettings(name=name_of_url(url), url=url, api_key=_signer(keys, api_key))
+
+
+def _signer(keys: Keys, api_key: str) -> str:
+    signer = api_key or (next(iter(keys)) if len(keys) == 1 else "")
+    if not signer:
+        raise UsageError("api_key is needed: it says which of the keys signs.")
+    return signer
+
+
+def _operations(url: str, keys: Keys, api_key: str) -> EndpointSettings | None:
+    return EndpointSettings(name=OPERATIONS, url=url, api_key=_signer(keys, api_key)) if url else None
+
+
+def _operations_id(statuses: Mapping[str, EndpointStatus]) -> EndpointId | None:
+    return statuses[OPERATIONS].endpoint_id if OPERATIONS in statuses else None
 
 
 def _check(settings: Settings) -> None:
     wiring.key_ring(settings)
     names: set[str] = set()
-    for endpoint in settings.endpoints:
+    for endpoint in settings.destinations:
         if endpoint.name in names:
             raise UsageError(f"Two endpoints have the name {endpoint.name!r}; give each its own.")
         names.add(endpoint.name)

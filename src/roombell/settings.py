@@ -19,6 +19,8 @@ from roombell.transport.tls import TlsSettings
 from roombell.transport.url import parse_url
 
 PORT_DEFAULT: Final = 7890
+OPERATIONS: Final = "@operations"
+"""The name of the internal endpoint for operational events; no configured one can have it."""
 _DAY_MS: Final = 86_400_000
 _PLAIN_URL: Final = re.compile(r"https://[a-z0-9.-]+(?:/|(?:/(?:[a-z][a-z.-]{0,23}|v[0-9]{1,2}))+)")
 _HASH_CHARS: Final = 8
@@ -141,6 +143,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     stop_timeout_ms: int = 5_000
     """Short: nothing is taken meanwhile, and LiveKit tries for 15 s only. What is cut goes out again at the start."""
     limits: LimitSettings = LimitSettings()
+    operations: EndpointSettings | None = None
+    """Where operational events go; named ``OPERATIONS``."""
     dev: bool = False
     """``--dev``: the service adds a built-in endpoint that shows what is delivered."""
     source: str = ""
@@ -149,6 +153,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """LiveKit server's own sections in the file, which mean nothing here."""
     notes: tuple[str, ...] = ()
     """What the operator should be told at the start, one sentence each."""
+
+    @property
+    def destinations(self) -> tuple[EndpointSettings, ...]:
+        """Everything that is sent to: the endpoints, and where operational events go."""
+        return self.endpoints if self.operations is None else (*self.endpoints, self.operations)
 
 
 def name_of_url(url: str) -> str:

@@ -19,7 +19,7 @@ from roombell.engine.ports import Clock, Store
 from roombell.engine.router import EndpointPolicy
 from roombell.errors import UsageError
 from roombell.events import EventBuilder
-from roombell.settings import EndpointSettings, Settings, StoreKind, StoreSettings
+from roombell.settings import OPERATIONS, EndpointSettings, Settings, StoreKind, StoreSettings
 from roombell.signing import KeyRing
 from roombell.stores.memory import MemoryStore
 from roombell.stores.sqlite.client import SqliteStore
@@ -51,6 +51,11 @@ def system_random() -> random.Random:
 def event_builder() -> EventBuilder:
     """Makes events with this machine's clock and randomness."""
     return EventBuilder(now=time.time, token_bytes=secrets.token_bytes)
+
+
+def new_event_id() -> str:
+    """An event id that nobody can guess, as LiveKit makes them."""
+    return f"EV_{secrets.token_urlsafe(12)}"
 
 
 def key_ring(settings: Settings) -> KeyRing:
@@ -86,7 +91,7 @@ def engine_settings(settings: Settings) -> EngineSettings:
 
 def http_targets(settings: Settings, statuses: Mapping[str, EndpointStatus]) -> dict[EndpointId, HttpTarget]:
     """The endpoints as the transport knows them, by the ids that the store gave their names."""
-    return {statuses[endpoint.name].endpoint_id: http_target(endpoint) for endpoint in settings.endpoints}
+    return {statuses[endpoint.name].endpoint_id: http_target(endpoint) for endpoint in settings.destinations}
 
 
 def http_target(endpoint: EndpointSettings) -> HttpTarget:
@@ -146,8 +151,9 @@ def endpoint_policies(settings: Settings, statuses: Mapping[str, EndpointStatus]
             rate_limit_per_s=endpoint.rate_limit_per_s,
             retry=endpoint.retry,
             on_dead=endpoint.on_dead,
+            internal=endpoint.name == OPERATIONS,
         )
-        for endpoint in settings.endpoints
+        for endpoint in settings.destinations
     )
 
 

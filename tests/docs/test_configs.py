@@ -87,7 +87,7 @@ def commands(text: str) -> list[list[str]]:
     joined = text.replace("\\\n", " ")
     found = []
     for line in joined.splitlines():
-        for match in re.finditer(r"(?:^|[\s/;|])roombell ((?:serve|trigger|listen|verify|doctor|--)[^|>;&]*)", line):
+        for match in re.finditer(rf"(?:^|[\s/;|])roombell ((?:{'|'.join(cli.commands)}|--)[^|>;&]*)", line):
             found.append(shlex.split(match[1], comments=True))
     return found
 

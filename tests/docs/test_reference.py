@@ -108,7 +108,8 @@ def test_every_argument_is_listed_with_its_default(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["Receipt", "WebhookEvent", "EndpointStatus", "EventAccepted", "AttemptFinished",
-                                  "DeliveryDead", "EndpointDisabled"])  # fmt: skip
+                                  "DeliveryDead", "EndpointDisabled", "EndpointFailing", "EndpointRecovered",
+                                  "BacklogGrowing", "Selection", "Progress"])  # fmt: skip
 def test_every_field_of_a_record_is_listed(name: str) -> None:
     fields = {field.name for field in msgspec.structs.fields(getattr(roombell, name))}
     assert {code_of(row[0])[0] for row in tables(PYTHON)[name]} == fields

@@ -165,13 +165,25 @@ class FaultyStore:
 class World:
     """One machine: an engine that can be crashed and started again, its disk, its endpoints."""
 
-    def __init__(self, seed, endpoints, make_store, *, fault_share=0.0, held=HeldLimits(), lease_ms=60_000, hooks=()):
+    def __init__(
+        self,
+        seed,
+        endpoints,
+        make_store,
+        *,
+        fault_share=0.0,
+        held=HeldLimits(),
+        lease_ms=60_000,
+        hooks=(),
+        latency_s=0.002,
+    ):
         self.random = Random(seed)
         self.clock = VirtualClock()
         self.endpoints = {endpoint.name: endpoint for endpoint in endpoints}
         self.by_id = {}
         self._make_store = make_store
         self._fault_share, self._held, self._lease_ms, self._hooks = fault_share, held, lease_ms, hooks
+        self._latency_s = latency_s
         self.starts = 0
         self.acknowledged: list[str] = []
         self.engine = None
@@ -183,7 +195,7 @@ class World:
         inner = self._make_store()
         await inner.open()
         self._inner = inner
-        self.store = FaultyStore(inner, self.random)
+        self.store = FaultyStore(inner, self.random, latency_s=self._latency_s)
         statuses = await inner.register(tuple(self.endpoints), now_ms=self.clock.now_ms())
         self.by_id = {
             status.endpoint_id: self.endpoints[name] for name, status in statuses.items() if name in self.endpoints

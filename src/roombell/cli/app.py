@@ -13,6 +13,7 @@ from roombell._version import __version__
 from roombell.cli.doctor import doctor
 from roombell.cli.exits import MEANINGS, ExitCode, exit_code_of
 from roombell.cli.listen import listen
+from roombell.cli.manage import COMMANDS
 from roombell.cli.output import Output
 from roombell.cli.serve import serve
 from roombell.cli.trigger import trigger
@@ -31,7 +32,7 @@ def cli() -> None:
     """
 
 
-for _command in (serve, trigger, listen, verify, doctor):
+for _command in (serve, trigger, listen, verify, doctor, *COMMANDS):
     cli.add_command(_command)
 
 

@@ -21,6 +21,7 @@ from roombell.cli.output import counted
 from roombell.config import EndpointSettings, Settings
 from roombell.engine.hooks import AttemptFinished, Record
 from roombell.engine.model import Accepted, EndpointStatus
+from roombell.engine.operator import Operator
 from roombell.errors import ConfigError, RoombellError, Stopped
 from roombell.events import WebhookEvent
 from roombell.notifier import Notifier
@@ -50,6 +51,10 @@ class _Front:
 
     def endpoints(self) -> Awaitable[Sequence[EndpointStatus]]:
         return self._started().endpoints()
+
+    @property
+    def operator(self) -> Operator:
+        return self._started().operator
 
     def _started(self) -> Notifier:
         if self.notifier is None:

@@ -16,7 +16,7 @@ from roombell.engine.retry import RetryPolicy
 from roombell.engine.router import EventFilter
 from roombell.errors import UsageError
 from roombell.events import EVENT_TYPES
-from roombell.settings import EndpointSettings, Keys, name_of_url
+from roombell.settings import OPERATIONS, EndpointSettings, Keys, name_of_url
 from roombell.transport.guard import NetworkPolicy
 from roombell.transport.headers import check_custom_headers
 from roombell.transport.url import parse_url
@@ -32,6 +32,7 @@ class Endpoints(msgspec.Struct, frozen=True):
     """What was read, and what the operator should be told of it."""
 
     endpoints: tuple[EndpointSettings, ...]
+    operations: EndpointSettings | None
     notes: tuple[str, ...]
 
 
@@ -90,7 +91,7 @@ def read_endpoints(top: Section, keys: Keys, environ: Mapping[str, str]) -> Endp
         section = value.section()
         section.check(known("endpoints[]"))
         reader.add(_endpoint(section, reader), value)
-    return Endpoints(tuple(reader.found.values()), tuple(reader.notes))
+    return Endpoints(tuple(reader.found.values()), _operations(top, reader), tuple(reader.notes))
 
 
 def _read_webhook(webhook: Section, reader: _Reader) -> None:
@@ -122,6 +123,18 @@ def _livekits(name: str, value: Value, reader: _Reader, *, api_key: str, filter_
         network=reader.network,
         proxy=read_proxy(None, parse_url(value.text()), reader.environ),
     )
+
+
+def _operations(top: Section, reader: _Reader) -> EndpointSettings | None:
+    value = top.get("operations")
+    if value is None:
+        return None
+    section = value.section()
+    section.check(known("operations"))
+    url = section.get("url")
+    if url is None:
+        raise value.error("url is required: where operational events are posted")
+    return EndpointSettings(name=OPERATIONS, url=_url(url), api_key=reader.api_key(section.get("api_key"), value))
 
 
 def _endpoint(section: Section, reader: _Reader) -> EndpointSettings:

@@ -55,6 +55,7 @@ def parse(text: str, *, source: str, environ: Mapping[str, str], dev: bool = Fal
     return Settings(
         keys=keys,
         endpoints=read.endpoints,
+        operations=read.operations,
         port=defaults.port if port is None else port.integer(0, _PORT_MAX),
         bind_addresses=_addresses(None if ignored else top.get("bind_addresses"), defaults.bind_addresses),
         store=store,

@@ -58,6 +58,8 @@ REFERENCE: Final = (
     Setting("endpoints[].on_dead", "skip or block", "skip", "What a lane does when a delivery in it is dead: go on with the next, or wait for a person."),
     Setting("network.allow", "list of networks", "[]", "Networks that endpoints may be in, as `10.0.0.0/8`, `fd00::/8` or one address, beyond what is allowed anyway: everything but link-local addresses and the metadata services of clouds. The smallest network that holds an address decides; of two equal ones `deny`."),
     Setting("network.deny", "list of networks", "[]", "Networks that endpoints may not be in. What counts is the address that is connected to, however the URL spells it and whatever its name resolves to."),
+    Setting("operations.url", "URL", "", "Where operational events are posted: endpoints that fail, recover or are disabled, deliveries given up, backlogs that grow. Required in the section."),
+    Setting("operations.api_key", "API key", "", "Which of `keys` signs them; by default `webhook.api_key`."),
     Setting("limits.body_bytes_max", "bytes", "1MiB", "The largest webhook body that is taken; larger ones get 413. 1KiB to 64MiB."),
     Setting("limits.header_bytes_max", "bytes", "64KiB", "The largest request head that is taken. 1KiB to 1MiB."),
     Setting("limits.connections_max", "number", "4096", "Connections to the service at once. 1 to 1000000."),

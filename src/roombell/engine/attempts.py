@@ -146,7 +146,8 @@ class Attempts:
         health = after(before, seen, limit_max=turn.policy.concurrency, now_ms=now_ms, draw=draw)
         turn.health = health
         if health.condition is not before.condition or health.probes != before.probes:
-            self._keeper.examined(turn, before, attempt.detail or f"{attempt.outcome} {attempt.status}".strip())
+            # What an endpoint answered is not told on: it may repeat the token.
+            self._keeper.examined(turn, before, f"answered {attempt.status}" if attempt.status else attempt.detail)
         return not (lane.probe and health.is_open)
 
     def _write(self, lane: Lane, delivery: Delivery, write: Settle, what: Verdict | None) -> None:

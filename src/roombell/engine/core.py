@@ -120,10 +120,22 @@ class Engine:
         :param healths: what the store kept of their health.
         """
         endpoints = tuple(policies)
-        self._router = Router(endpoints)
+        self._router = Router(endpoint for endpoint in endpoints if not endpoint.internal)
         self._max_ages_ms = {endpoint.endpoint_id: endpoint.retry.max_age_ms for endpoint in endpoints}
         self._max_ages_ms[REMOVED] = RetryPolicy().max_age_ms
         self._dispatcher.configure(endpoints, healths or {})
+
+    def pause(self, endpoint_id: EndpointId) -> None:
+        """Sends an endpoint nothing more; its state in the store is the caller's to write, first."""
+        self._dispatcher.pause(endpoint_id)
+
+    def resume(self, endpoint_id: EndpointId) -> None:
+        """Sends to an endpoint again; its state in the store is the caller's to write, first."""
+        self._dispatcher.resume(endpoint_id)
+
+    def look_again(self) -> None:
+        """Deliveries may have been made pending by hand: finds them soon."""
+        self._dispatcher.look_again()
 
     def start(self) -> None:
         """Begins to deliver and to take events."""
@@ -150,8 +162,19 @@ class Engine:
             for loop in reversed(self._loops):
                 await loop.abandon()
 
-    def submit(self, event_id: str, event_type: str, ordering_key: str, room_name: str, body: bytes) -> Submitted:
+    def submit(
+        self,
+        event_id: str,
+        event_type: str,
+        ordering_key: str,
+        room_name: str,
+        body: bytes,
+        *,
+        to: EndpointId | None = None,
+    ) -> Submitted:
         """Takes an event. The future ends when it is on disk with all its deliveries.
+
+        :param to: the one endpoint that it is for, whatever the filters say.
 
         :raises Overloaded: a bound was reached; nothing was taken.
         :raises Stopped: the engine does not run.
@@ -171,7 +194,7 @@ class Engine:
             room_name=room_name,
             body=body,
             accepted_at_ms=self._clock.now_ms(),
-            endpoints=self._router.route(event_type, room_name),
+            endpoints=self._router.route(event_type, room_name) if to is None else (to,),
         )
         return self._committer.accept(accept)
 

@@ -109,6 +109,17 @@ class Dispatcher(BackgroundLoop):
                 self._turns[endpoint_id] = EndpointTurn(policy, decode(healths.get(endpoint_id, b"")))
         self.wake()
 
+    def pause(self, endpoint_id: EndpointId) -> None:
+        """Sends the endpoint nothing more until ``resume``; what is in flight ends as it will."""
+        if endpoint_id in self._turns:
+            self._deactivate(self._turns[endpoint_id])
+
+    def resume(self, endpoint_id: EndpointId) -> None:
+        """Sends to the endpoint again."""
+        if endpoint_id in self._turns:
+            self._turns[endpoint_id].active = True
+        self.look_again()
+
     @property
     def behind(self) -> int:
         """Deliveries known to be due and not in flight."""
@@ -187,7 +198,9 @@ class Dispatcher(BackgroundLoop):
             self.wake()  # what ends makes room, for any endpoint
         if lane.state is LaneState.DROPPED:
             return
-        if settle.state is DeliveryState.PENDING:
+        if result.recalled:
+            self._let_go(lane, self._clock.now_ms())
+        elif settle.state is DeliveryState.PENDING:
             self._let_go(lane, settle.due_at_ms)
         elif settle.block or result.pending == 0:
             self._held.drop(lane)

@@ -81,6 +81,15 @@ class EndpointRecovered(msgspec.Struct, frozen=True, gc=False):
     down_ms: int
 
 
+class BacklogGrowing(msgspec.Struct, frozen=True, gc=False):
+    """Much is owed to an endpoint, twice as much as when this was told last."""
+
+    endpoint: str
+    pending: int
+    oldest_ms: int
+    """The age of the oldest."""
+
+
 class LeaseLost(msgspec.Struct, frozen=True, gc=False):
     """Another worker has the lane now; this one dropped it."""
 
@@ -110,6 +119,7 @@ Record = (
     | EndpointDisabled
     | EndpointFailing
     | EndpointRecovered
+    | BacklogGrowing
     | LeaseLost
     | Committed
     | CommitFailed

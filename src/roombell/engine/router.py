@@ -40,6 +40,8 @@ class EndpointPolicy(msgspec.Struct, frozen=True):
     on_dead: OnDead = OnDead.SKIP
     rate_limit_per_s: float | None = None
     """Attempts begun per second at most; None: as many as it can take."""
+    internal: bool = False
+    """Gets only what is submitted for it by its id, and nothing by the router."""
 
 
 class Router:

@@ -11,6 +11,7 @@ from roombell import _version
 from roombell.engine.hooks import Record
 from roombell.engine.model import EndpointStatus
 from roombell.engine.ports import Clock
+from roombell.service.api import Api, OperatorSource
 from roombell.service.dev import DELIVERIES_PATH, ENDPOINT_PATH, DevEndpoint
 from roombell.service.dev_page import Shown
 from roombell.service.health import Health
@@ -24,7 +25,7 @@ from roombell.settings import Settings
 from roombell.signing import KeyRing
 
 
-class NotifierPort(Submitter, Protocol):
+class NotifierPort(Submitter, OperatorSource, Protocol):
     """What the service needs of a notifier."""
 
     @property
@@ -83,6 +84,7 @@ class Service:
         router = Router()
         self._http = HttpServer(router, clock, options.limits)
         self._ingest = Ingest(keys, notifier, clock)
+        self._api = Api(keys, notifier, clock)
         self._recorder = Recorder()
         self._health = Health(
             clock,
@@ -97,6 +99,7 @@ class Service:
         router.add("/healthz", GET=self._health.healthz)
         router.add("/readyz", GET=self._health.readyz)
         router.add("/metrics", GET=MetricsPage(collector, self._figures, clock).handle)
+        self._api.add_to(router)
         self._add_home(router)
 
     @property
@@ -111,7 +114,7 @@ class Service:
 
     def use_keys(self, keys: KeyRing) -> None:
         """Verifies with ``keys`` from now on."""
-        self._ingest.keys = keys
+        self._ingest.keys = self._api.keys = keys
         if self._dev is not None:
             self._dev.use_keys(keys)
 

@@ -19,11 +19,21 @@ from typing import Final
 
 from roombell.engine.hooks import (
     AttemptFinished,
+    BacklogGrowing,
     CommitFailed,
     DeliveryDead,
     EndpointDisabled,
+    EndpointFailing,
+    EndpointRecovered,
     LeaseLost,
     Record,
+)
+from roombell.engine.operations import (
+    BACKLOG_GROWING,
+    DELIVERY_DEAD,
+    ENDPOINT_DISABLED,
+    ENDPOINT_FAILING,
+    ENDPOINT_RECOVERED,
 )
 from roombell.service.dev_page import Shown, as_line
 from roombell.service.log_lines import JsonLines, LineEncoder, TextLines
@@ -190,11 +200,18 @@ class Logs:
                 self.note(
                     "error",
                     "delivery given up",
+                    operation=DELIVERY_DEAD,
                     event=record.event_type, event_id=record.event_id, endpoint=record.endpoint,
                     reason=record.reason, attempts=record.attempts,
                 )  # fmt: skip
             case EndpointDisabled():
-                self.note("error", "endpoint disabled", endpoint=record.endpoint, reason=record.reason)
+                self.note(
+                    "error",
+                    "endpoint disabled",
+                    operation=ENDPOINT_DISABLED, endpoint=record.endpoint, reason=record.reason,
+                )  # fmt: skip
+            case EndpointFailing() | EndpointRecovered() | BacklogGrowing():
+                self._health(record)
             case CommitFailed():
                 self._commit_failed(record)
             case LeaseLost():
@@ -208,6 +225,17 @@ class Logs:
         if abs(now_ms - self._failure_said_at_ms) >= _FAILURE_AGAIN_MS:
             self._failure_said_at_ms = now_ms
             self.note("error", "commit failed", error=record.code, reason=record.message)
+
+    def _health(self, record: EndpointFailing | EndpointRecovered | BacklogGrowing) -> None:
+        match record:
+            case EndpointFailing(endpoint, reason):
+                self.note("error", "endpoint failing", operation=ENDPOINT_FAILING, endpoint=endpoint, reason=reason)
+            case EndpointRecovered(endpoint, down_ms):
+                recovered: dict[str, str | int] = {"endpoint": endpoint, "down_ms": down_ms}
+                self.note("info", "endpoint recovered", operation=ENDPOINT_RECOVERED, **recovered)
+            case BacklogGrowing(endpoint, pending, oldest_ms):
+                backlog: dict[str, str | int] = {"endpoint": endpoint, "pending": pending, "oldest_ms": oldest_ms}
+                self.note("warning", "backlog growing", operation=BACKLOG_GROWING, **backlog)
 
     def note(self, level: str, message: str, **fields: str | int) -> None:
         """Writes a line about anything else."""

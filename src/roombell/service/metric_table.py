@@ -66,7 +66,29 @@ OLDEST: Final = Metric(
     ("endpoint",),
 )
 ENDPOINT_ACTIVE: Final = Metric(
-    "roombell_endpoint_active", _GAUGE, "1 if the endpoint is sent to, 0 if it is disabled or removed.", ("endpoint",)
+    "roombell_endpoint_active",
+    _GAUGE,
+    "1 if the endpoint is sent to, 0 if it is paused, disabled or removed.",
+    ("endpoint",),
+)
+ENDPOINT_FAILING: Final = Metric(
+    "roombell_endpoint_failing",
+    _GAUGE,
+    "1 while the endpoint is taken to be down and only probes are sent.",
+    ("endpoint",),
+)
+BLOCKED: Final = Metric(
+    "roombell_blocked_lanes",
+    _GAUGE,
+    "Lanes that wait until a person decides about a dead delivery (`on_dead: block`).",
+    ("endpoint",),
+)
+OPERATIONS: Final = Metric(
+    "roombell_operational_events_total",
+    _COUNTER,
+    "What an operator is told: `endpoint.failing`, `endpoint.disabled`, `endpoint.recovered`, `delivery.dead`, "
+    "`backlog.growing`.",
+    ("event", "endpoint"),
 )
 DEAD: Final = Metric(
     "roombell_dead_deliveries_total", _COUNTER, "Deliveries given up, by reason.", ("endpoint", "reason")
@@ -107,7 +129,8 @@ STATUS_AGE: Final = Metric(
 )
 
 METRICS: Final = (
-    DISPATCH, QUEUE_LENGTH, ACCEPTED, DUPLICATES, REJECTED, ATTEMPTS, LATENCY, PENDING, OLDEST, ENDPOINT_ACTIVE, DEAD,
+    DISPATCH, QUEUE_LENGTH, ACCEPTED, DUPLICATES, REJECTED, ATTEMPTS, LATENCY, PENDING, OLDEST, ENDPOINT_ACTIVE,
+    ENDPOINT_FAILING, BLOCKED, OPERATIONS, DEAD,
     LEASES_LOST, COMMIT, BATCH, COMMIT_FAILURES, WAITING, HTTP, CONNECTIONS, LOG_DROPPED, STATUS_AGE,
 )  # fmt: skip
 

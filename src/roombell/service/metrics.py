@@ -21,6 +21,7 @@ from prometheus_client.metrics_core import Metric as Family
 from prometheus_client.registry import Collector
 
 from roombell.engine.decide import EXPIRED
+from roombell.engine.health import decode
 from roombell.engine.hooks import (
     AttemptFinished,
     CommitFailed,
@@ -32,6 +33,7 @@ from roombell.engine.hooks import (
     Record,
 )
 from roombell.engine.model import EndpointState, EndpointStatus
+from roombell.engine.operations import operation_of
 from roombell.engine.ports import Clock
 from roombell.errors import RoombellError
 from roombell.service import metric_table as table
@@ -76,6 +78,7 @@ class Recorder:
         self.dispatched: defaultdict[Labels, int] = defaultdict(int)
         self.attempts: defaultdict[Labels, int] = defaultdict(int)
         self.dead: defaultdict[Labels, int] = defaultdict(int)
+        self.operations: defaultdict[Labels, int] = defaultdict(int)
         self.commit_failures: defaultdict[Labels, int] = defaultdict(int)
         self.latencies: dict[str, Histogram] = {}
         self.commit = Histogram(table.COMMIT.buckets)
@@ -93,6 +96,7 @@ class Recorder:
                 self.commit.observe(record.commit_ms / 1000)
                 self.batch.observe(record.accepts + record.settles)
             case DeliveryDead(endpoint=endpoint, reason=reason):
+                self._operation(record)
                 self.dead[endpoint, reason] += 1
                 self.dispatched["drop" if reason == EXPIRED else "failure", reason] += 1
             case EventRefused(code=code):
@@ -102,7 +106,12 @@ class Recorder:
             case LeaseLost():
                 self.leases_lost += 1
             case _:
-                pass
+                self._operation(record)
+
+    def _operation(self, record: Record) -> None:
+        operation = operation_of(record)
+        if operation is not None:
+            self.operations[operation.type, operation.endpoint] += 1
 
     def _attempt(self, record: AttemptFinished) -> None:
         endpoint, attempt = record.endpoint, record.attempt
@@ -200,6 +209,7 @@ class ServiceCollector(Collector):
             table.DUPLICATES.name: {(): recorder.duplicates},
             table.REJECTED.name: _rejected(snapshot),
             table.ATTEMPTS.name: recorder.attempts,
+            table.OPERATIONS.name: recorder.operations,
             table.DEAD.name: recorder.dead,
             table.LEASES_LOST.name: {(): recorder.leases_lost},
             table.COMMIT_FAILURES.name: recorder.commit_failures,
@@ -218,6 +228,8 @@ class ServiceCollector(Collector):
             table.ENDPOINT_ACTIVE.name: {
                 (status.name,): float(status.state is EndpointState.ACTIVE) for status in statuses
             },
+            table.ENDPOINT_FAILING.name: {(status.name,): float(decode(status.health).is_open) for status in statuses},
+            table.BLOCKED.name: {(status.name,): status.blocked for status in statuses},
             table.STATUS_AGE.name: {(): self._figures.age_s},
         }
 

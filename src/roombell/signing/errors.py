@@ -166,6 +166,20 @@ class BodyHashMismatch(SignatureError):
         )
 
 
+class NotAllowed(SignatureError):
+    """The token is authentic, but it lets its bearer do nothing here."""
+
+    status = 403
+    code = "not_allowed"
+
+    def __init__(self, api_key: str) -> None:
+        self.api_key = api_key
+        super().__init__(
+            f"The token is signed by {api_key}, but it gives no right to administrate: webhooks' tokens and "
+            "participants' tokens do not. The roombell command makes its own."
+        )
+
+
 def span(seconds: float) -> str:
     """A span of time as a sentence has it, without its sign: ``7 min``."""
     seconds = abs(seconds)

@@ -25,6 +25,7 @@ from roombell.signing.errors import (
     MissingClaim,
     NoAuthorization,
     NoBodyHash,
+    NotAllowed,
     TokenExpired,
     TokenNotYetValid,
     UnknownKey,
@@ -69,8 +70,19 @@ class _Claims(msgspec.Struct, gc=False):
     sha256: str | None = None
 
 
+class _Rights(msgspec.Struct, gc=False):
+    admin: bool = False
+
+
+class _AdminClaims(_Claims, gc=False):
+    roombell: _Rights | None = None
+
+
+C = TypeVar("C", bound=_Claims)
+
 _header_decoder: Final = msgspec.json.Decoder(_Header)
 _claims_decoder: Final = msgspec.json.Decoder(_Claims)
+_admin_decoder: Final = msgspec.json.Decoder(_AdminClaims)
 
 
 class _Key:
@@ -118,9 +130,7 @@ class KeyRing:
 
         :raises UsageError: ``api_key`` is not in the ring.
         """
-        key = self._keys.get(api_key)
-        if key is None:
-            raise UsageError(f"There is no secret for API key {api_key!r}; there is for: {', '.join(self._keys)}.")
+        key = self._key(api_key)
         at = int(now)
         claims = b'%b,"nbf":%d,"iat":%d,"exp":%d,"sha256":"%b"}' % (
             key.claims_head,
@@ -129,8 +139,22 @@ class KeyRing:
             at + TOKEN_LIFE_S,
             _base64(hashlib.sha256(body).digest()),
         )
-        signed = _OUR_HEADER + b"." + _base64url(claims)
-        return (signed + b"." + key.signature(signed)).decode()
+        return _token(key, claims)
+
+    def sign_admin(self, *, api_key: str, now: float) -> str:
+        """A token that lets its bearer administrate a service that has the key, for ``TOKEN_LIFE_S`` from ``now``.
+
+        LiveKit's kind of token with a right of our own in it: no token that a webhook or a participant was given has
+        that right, and this one signs no webhook.
+
+        :raises UsageError: ``api_key`` is not in the ring.
+        """
+        at = int(now)
+        key = self._key(api_key)
+        return _token(
+            key,
+            b'%b,"nbf":%d,"iat":%d,"exp":%d,"roombell":{"admin":true}}' % (key.claims_head, at, at, at + TOKEN_LIFE_S),
+        )
 
     def verify(self, authorization: str | None, body: bytes, *, now: float, leeway_s: int = LEEWAY_S) -> VerifiedToken:
         """Checks that ``body`` was signed by one of the keys and that the token's time is now.
@@ -145,16 +169,39 @@ class KeyRing:
         :raises SignatureError: one of the children in ``roombell.signing``, and nothing else whatever the input.
         :raises UsageError: an argument has a wrong type.
         """
-        token = _bare(authorization)
         if not isinstance(body, bytes):
             raise UsageError(f"The signature covers the body's raw bytes; {type(body).__name__} was given.")
+        claims = self._authentic(_bare(authorization), _claims_decoder)
+        verified = _check_times(claims, claims.iss or "", now, leeway_s)
+        _check_body(claims.sha256, body)
+        return verified
+
+    def verify_admin(self, authorization: str | None, *, now: float) -> VerifiedToken:
+        """Checks that the bearer may administrate: a token of ``sign_admin``, whose time is now.
+
+        :raises SignatureError: one of the children in ``roombell.signing``, and nothing else whatever the input.
+        """
+        claims = self._authentic(_bare(authorization), _admin_decoder)
+        verified = _check_times(claims, claims.iss or "", now, LEEWAY_S)
+        if claims.roombell is None or not claims.roombell.admin:
+            raise NotAllowed(claims.iss or "")
+        return verified
+
+    def _key(self, api_key: str) -> _Key:
+        key = self._keys.get(api_key)
+        if key is None:
+            raise UsageError(f"There is no secret for API key {api_key!r}; there is for: {', '.join(self._keys)}.")
+        return key
+
+    def _authentic(self, token: bytes, decoder: msgspec.json.Decoder[C]) -> C:
+        """The claims of a token that one of the keys has signed."""
         signed, _, signature = token.rpartition(b".")
         header, _, payload = signed.partition(b".")
         if not header or not payload or b"." in payload:
             raise MalformedToken("it does not consist of three parts with a dot between")
         if header != _OUR_HEADER:
             _check_algorithm(header)
-        claims = _decode_part(payload, _claims_decoder, "its second")
+        claims = _decode_part(payload, decoder, "its second")
         if not claims.iss:
             raise MissingClaim("iss")
         key = self._keys.get(claims.iss)
@@ -162,9 +209,12 @@ class KeyRing:
             raise UnknownKey(claims.iss, self.api_keys)
         if not hmac.compare_digest(key.signature(signed), signature):
             raise BadSignature(claims.iss)
-        verified = _check_times(claims, claims.iss, now, leeway_s)
-        _check_body(claims.sha256, body)
-        return verified
+        return claims
+
+
+def _token(key: _Key, claims: bytes) -> str:
+    signed = _OUR_HEADER + b"." + _base64url(claims)
+    return (signed + b"." + key.signature(signed)).decode()
 
 
 def _is_mapping(value: object) -> bool:

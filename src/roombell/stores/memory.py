@@ -221,13 +221,13 @@ class MemoryStore:
         endpoint = self._disk.endpoints[endpoint_id]
         lane = self._disk.lane(endpoint, accept.ordering_key)
         was_idle = lane.pending == 0
-        granted = False
         sequence = lane.add(accept)
+        granted = False
         if was_idle:
             lane.due_at_ms = accept.accepted_at_ms
-            if not lane.blocked and endpoint.state is EndpointState.ACTIVE and grants[endpoint_id] > 0:
+            granted = not lane.blocked and endpoint.state is EndpointState.ACTIVE and grants[endpoint_id] > 0
+            if granted:
                 grants[endpoint_id] -= 1
-                granted = True
                 endpoint.lease(lane, batch.owner, batch.lease_expires_at_ms)
             endpoint.queue(lane)
         held = lane.owner == batch.owner and not lane.recalled

@@ -84,6 +84,7 @@ class AcceptContract:
             ours = (await it.accept(event("b", one)))[0].placed[0]
             theirs = (await it.as_owner("worker-2").accept(event("c", one)))[0].placed[0]
             assert (ours.generation, ours.sequence) == (first.generation, 2)
+            assert [place.granted for place in (first, ours, theirs)] == [True, False, False]
             assert (theirs.generation, theirs.sequence) == (NO_LEASE, 3)
 
     async def test_an_owner_holds_its_lane_past_expiry_until_it_is_taken(self, make_store: MakeStore) -> None:

@@ -329,7 +329,7 @@ def test_what_is_said_about_times_and_bodies_is_said_of_authentic_tokens_only() 
 def test_each_error_has_its_own_word() -> None:
     errors = [getattr(signing, name) for name in signing.__all__ if isinstance(getattr(signing, name), type)]
     codes = [error.code for error in errors if issubclass(error, SignatureError)]
-    assert len(codes) == len(set(codes)) == 10
+    assert len(codes) == len(set(codes)) == 11
     assert "signature" not in codes
 
 
@@ -378,3 +378,47 @@ def test_arguments_of_a_wrong_type_are_the_callers_mistake() -> None:
         RING.verify(token().encode(), BODY, now=NOW)  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="raw bytes"):
         RING.verify(token(), BODY.decode(), now=NOW)  # type: ignore[arg-type]
+
+
+# The right to administrate
+
+
+def not_allowed(authorization: str | None, *, now: float = NOW) -> SignatureError:
+    with pytest.raises(SignatureError) as caught:
+        RING.verify_admin(authorization, now=now)
+    return caught.value
+
+
+def test_a_token_to_administrate_is_taken_for_its_five_minutes() -> None:
+    ours = RING.sign_admin(api_key="APIabc", now=NOW)
+    verified = RING.verify_admin(f"Bearer {ours}", now=NOW + 299)
+    assert (verified.api_key, verified.expires_at_s) == ("APIabc", int(NOW) + 300)
+    told = jwt.decode(ours, SECRET, algorithms=["HS256"], options={"verify_exp": False, "verify_nbf": False})
+    assert told == {
+        "iss": "APIabc", "nbf": int(NOW), "iat": int(NOW), "exp": int(NOW) + 300, "roombell": {"admin": True},
+    }  # fmt: skip
+    assert not_allowed(ours, now=NOW + 360).code == "token_expired"
+    assert not_allowed(ours, now=NOW - 61).code == "token_not_yet_valid"
+
+
+def test_no_other_token_of_the_same_key_gives_the_right() -> None:
+    webhook = RING.sign(b"", api_key="APIabc", now=NOW)
+    participant = token(claims(sha256=None, video={"roomJoin": True, "roomAdmin": True, "room": "demo"}))
+    for other in (webhook, participant, token(claims(roombell={"admin": False})), token(claims(roombell=None))):
+        error = not_allowed(other)
+        assert (error.code, error.status) == ("not_allowed", 403)
+
+
+@pytest.mark.parametrize("rights", ["admin", {"admin": "true"}, {"admin": 1}, [], 5])
+def test_rights_of_another_shape_are_no_token(rights: object) -> None:
+    assert not_allowed(token(claims(roombell=rights))).code == "malformed_token"
+
+
+def test_a_token_to_administrate_signs_no_webhook() -> None:
+    assert refused(RING.sign_admin(api_key="APIabc", now=NOW), b"").code == "no_body_hash"
+
+
+def test_a_token_to_administrate_from_a_stranger_is_refused() -> None:
+    assert not_allowed(None).code == "no_authorization"
+    assert not_allowed(token(claims(roombell={"admin": True}), secret="another")).code == "bad_signature"
+    assert not_allowed(token(claims(iss="APInone", roombell={"admin": True}))).code == "unknown_key"
