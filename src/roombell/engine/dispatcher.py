@@ -5,12 +5,11 @@ The life of a lane here::
     store --acquire/placed--> READY --turn--> IN_FLIGHT --outcome--> SETTLING --committed--> READY, PAGING or gone
 
 A lane has at most one attempt in flight, and the next one starts only after the last one's result is on disk: what
-may be repeated after a crash is what was in flight, and nothing else. Between attempts a lane is in one of four
-places: in its endpoint's queue, waiting for a commit, waiting for a page, or back in the store.
+may be repeated after a crash is what was in flight, and nothing else.
 
 The loop's step fetches lanes from the store for the endpoints that have room and something due. Fresh events need
-no fetching: an idle lane is leased by the very commit that stores its event (``grants``). Two things are never
-waited for inside the step, attempts and settles, so one endpoint's silence holds up nothing.
+none: an idle lane is leased by the very commit that stores its event (``grants``). Attempts and settles are never
+waited for inside the step, so one endpoint's silence holds up nothing.
 """
 
 from __future__ import annotations
@@ -87,8 +86,6 @@ class Dispatcher(BackgroundLoop):
         self.progress = asyncio.Event()
         """Set at every settle; whoever waits for progress clears it first."""
 
-    # What the outside asks
-
     def start(self) -> None:
         self._attempts.store_id = self._store.store_id
         super().start()
@@ -103,16 +100,16 @@ class Dispatcher(BackgroundLoop):
             self._deactivate(self._turns.pop(endpoint_id))
         self._held.endpoints = max(1, len(wanted))
         for endpoint_id, policy in wanted.items():
-            if endpoint_id in self._turns:
-                self._turns[endpoint_id].reconfigure(policy)
+            if (turn := self._turns.get(endpoint_id)) is not None:
+                turn.reconfigure(policy)
             else:
                 self._turns[endpoint_id] = EndpointTurn(policy, decode(healths.get(endpoint_id, b"")))
         self.wake()
 
     def pause(self, endpoint_id: EndpointId) -> None:
         """Sends the endpoint nothing more until ``resume``; what is in flight ends as it will."""
-        if endpoint_id in self._turns:
-            self._deactivate(self._turns[endpoint_id])
+        if turn := self._turns.get(endpoint_id):
+            self._deactivate(turn)
 
     def resume(self, endpoint_id: EndpointId) -> None:
         """Sends to the endpoint again."""
@@ -150,8 +147,6 @@ class Dispatcher(BackgroundLoop):
             self._release(lane, self._clock.now_ms())
         await self._committer.flush()
 
-    # Placement: called by the committer between two commits
-
     def grants(self) -> tuple[Grant, ...]:
         if self._draining or self._held.full:
             return ()
@@ -172,7 +167,7 @@ class Dispatcher(BackgroundLoop):
                 if lane.state is not LaneState.PAGING:
                     self._held.append(lane, delivery)
                 continue
-            if not placed.granted or not self._may_send(turn):
+            if not placed.granted or self._draining or not turn.may_send:
                 # An older lease, that is being given back or that we never heard of: older deliveries may stand before
                 # this one. Or the endpoint has stopped meanwhile. Whoever leases the lane anew begins with the oldest.
                 self._committer.release(Release(placed.lane_id, placed.generation, accept.accepted_at_ms))
@@ -231,14 +226,9 @@ class Dispatcher(BackgroundLoop):
             self._attempts.put_back(unsettled)
             asyncio.get_running_loop().call_later(SETTLE_AGAIN_S, self._committer.settle, settle)
 
-    def _may_send(self, turn: EndpointTurn) -> bool:
-        return turn.active and not self._draining and (turn.probing or not turn.health.is_open)
-
     def _due_at(self, turn: EndpointTurn, due_at_ms: int) -> None:
         if turn.due_at(due_at_ms):
             self.wake()
-
-    # The loop
 
     async def step(self) -> float:
         while self._to_disable:  # taken off only when done: a store that fails is asked again
@@ -302,7 +292,7 @@ class Dispatcher(BackgroundLoop):
         turn.starved = max(0, turn.starved - len(leased.heads))
         for delivery in leased.heads:
             self._held.append(lane, delivery)
-        if self._may_send(turn):
+        if turn.may_send and not self._draining:
             self._held.ready(lane)
         else:
             self._release(lane, self._clock.now_ms())
@@ -351,8 +341,6 @@ class Dispatcher(BackgroundLoop):
         await self._store.set_endpoint_state(
             turn.endpoint_id, EndpointState.DISABLED, reason=reason, now_ms=self._clock.now_ms()
         )
-
-    # Letting go
 
     def _go_on(self, lane: Lane) -> None:
         if not lane.turn.active or self._draining or lane.turn.health.is_open:

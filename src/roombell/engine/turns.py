@@ -122,6 +122,11 @@ class EndpointTurn:
         return max(0, self.lanes_max - self.lanes)
 
     @property
+    def may_send(self) -> bool:
+        """Whether anything may be sent to it now, be it a probe."""
+        return self.active and (self.probing or not self.health.is_open)
+
+    @property
     def slots(self) -> int:
         """How many attempts it may have in flight."""
         if self.health.is_open:

@@ -42,7 +42,7 @@ from roombell.service.metric_table import Metric, MetricKind
 
 _STATUS_AGE_S_MAX: Final = 1.0
 _STATUS_WAIT_S_MAX: Final = 2.0
-_PAGE_S: Final = 1.0
+_PAGE_S: Final = 0.5
 
 Labels = tuple[str, ...]
 

@@ -76,7 +76,7 @@ async def test_behind_an_expired_token_a_changed_body_is_found_all_the_same(chec
     [
         ("", "There is no Authorization header"),
         ("nonsense", "no usable token"),
-        (KeyRing({"other": "secret"}).sign(BODY, api_key="other", now=0), "API key 'other', which is not configured"),
+        (KeyRing({"other": "secret"}).sign(BODY, api_key="other", now=0), "API key 'other', which is not among"),
         (KeyRing({"devkey": "wrong"}).sign(BODY, api_key="devkey", now=0), "the secret that the sender has"),
     ],
 )

@@ -142,6 +142,8 @@ async def test_a_signed_webhook_is_answered_when_it_is_on_disk(app):
     app.notifier.futures[0].set_result(Accepted(duplicate=False))
     answer = await client.answer()
     assert (answer.status, answer.json) == (200, {"id": "EV_1", "duplicate": False})
+    assert (await app.metrics())["roombell_ingest_waiting"] == 1, "a page serves for a while, whoever asks"
+    app.rig.clock.s += 1
     assert (await app.metrics())["roombell_ingest_waiting"] == 0
 
 
