@@ -35,11 +35,12 @@ bench: $(VENV)/.project $(VENV)/.dev $(VENV)/.nginx $(VENV)/.wrk ## measures del
 # The files hold hashes and no address: whoever installs chooses where packages come from.
 COMPILE := env -u PIP_FIND_LINKS -u UV_FIND_LINKS $(BIN)/uv pip compile --quiet --universal --python-version 3.11 \
 	--generate-hashes --no-header --no-annotate
+EXTRAS := --extra server --extra postgres --extra rooms
 lock: $(VENV)/.dev ## pins the newest versions into requirements/*.txt (LOCK_ARGS=--upgrade)
 	@$(COMPILE) $(LOCK_ARGS) pyproject.toml -o requirements/base.txt > /dev/null
-	@$(COMPILE) $(LOCK_ARGS) --extra server pyproject.toml requirements/build.in \
+	@$(COMPILE) $(LOCK_ARGS) $(EXTRAS) pyproject.toml requirements/build.in \
 		-c requirements/base.txt -o requirements/server.txt > /dev/null
-	@$(COMPILE) $(LOCK_ARGS) --extra server pyproject.toml requirements/build.in requirements/dev.in \
+	@$(COMPILE) $(LOCK_ARGS) $(EXTRAS) pyproject.toml requirements/build.in requirements/dev.in \
 		-c requirements/server.txt -o requirements/dev.txt > /dev/null
 
 clean: ## removes everything that these targets made (never a database)
