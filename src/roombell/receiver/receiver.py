@@ -261,8 +261,8 @@ class Receiver(ReceiverCore, Registration):
 
     def _say(self, error: RoombellError) -> None:
         """One line a second for each reason: whoever sets things up must see why, and nobody can flood the log."""
-        now_s = self._now()
-        if now_s - self._said_at_s.get(error.code, -_SAID_AGAIN_AFTER_S) >= _SAID_AGAIN_AFTER_S:
+        now_s, said_at_s = self._now(), self._said_at_s.get(error.code)
+        if said_at_s is None or not 0 <= now_s - said_at_s < _SAID_AGAIN_AFTER_S:  # wall time may go back
             self._said_at_s[error.code] = now_s
             _log().warning("Refused a webhook with %d: %s", error.status, error)
 

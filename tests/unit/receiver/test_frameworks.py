@@ -71,6 +71,15 @@ def test_a_described_operation_shows_its_body_and_its_refusals(made: str) -> Non
         assert told["required"] == ["error", "message"]
 
 
+async def test_a_router_can_be_included_under_a_prefix() -> None:
+    handled, app = Handled(), FastAPI()
+    app.include_router(fastapi.route(handled.receiver, "/livekit"), prefix="/hooks")
+    assert list(app.openapi()["paths"]) == [PATH]
+    async with by_uvicorn(app) as url:
+        assert (await Client(url).post()).status == 200
+    assert handled.events == [EVENT]
+
+
 async def test_an_endpoint_gets_event_and_delivery_and_the_receivers_own_handlers_come_first() -> None:
     handled, app, seen = Handled(), FastAPI(), []
 
