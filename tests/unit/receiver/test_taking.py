@@ -87,6 +87,7 @@ async def test_a_failing_handler_is_answered_500_so_that_it_comes_again_and_noth
     failures = [record for record in caplog.records if record.levelno == logging.ERROR]
     assert "The handler" in failures[0].getMessage()
     assert failures[0].exc_info is not None
+    assert "Refused" not in caplog.text
 
 
 async def test_a_failing_handler_can_be_logged_and_the_others_called(caplog: pytest.LogCaptureFixture) -> None:
