@@ -119,8 +119,9 @@ class Dispatcher(BackgroundLoop):
 
     @property
     def behind(self) -> int:
-        """Deliveries known to be due and not in flight."""
-        return self._held.deliveries - self._held.in_flight + sum(turn.starved for turn in self._turns.values())
+        """Deliveries known to be due, not in flight, and not waiting for an endpoint that is down or disabled."""
+        waiting = sum(turn.starved for turn in self._turns.values() if turn.may_send)
+        return self._held.deliveries - self._held.in_flight + waiting
 
     @property
     def in_flight(self) -> int:
