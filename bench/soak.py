@@ -91,7 +91,7 @@ class Soak:
             threads=sum(map(system.threads, pids)),
             tasks=metrics["roombell_tasks"],
             pending=metrics["roombell_pending_deliveries"],
-            attempts=metrics["roombell_attempts_total"],
+            attempts=metrics.get("roombell_attempts_total", 0.0),
         )
 
     def faults(self) -> list[str]:
