@@ -6,8 +6,6 @@ import asyncio
 import random
 from pathlib import Path
 
-import pytest
-
 from roombell.testing.endpoint import ScriptedEndpoint
 from support.service import ServiceProcess, endpoint
 from support.traffic import Producers, Receiver, assert_all_arrived
@@ -20,7 +18,6 @@ REFUSED_SHARE = 0.05
 KILLED_WHILE_STARTING_SHARE = 0.2
 
 
-@pytest.mark.timeout(300)
 async def test_what_was_answered_200_survives_sigkill_at_any_moment(tmp_path: Path) -> None:
     draws = random.Random(SEED)
     receiver = Receiver(draws, refused_share=REFUSED_SHARE)

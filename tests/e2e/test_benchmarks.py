@@ -21,7 +21,6 @@ RUN_S_MAX = 240.0
 PATH = "/usr/sbin:/usr/local/bin:/usr/bin"
 
 
-@pytest.mark.timeout(300)
 @pytest.mark.skipif(shutil.which("wrk") is None, reason="wrk is not here")
 @pytest.mark.skipif((shutil.which("nginx") or shutil.which("nginx", path=PATH)) is None, reason="nginx is not here")
 @pytest.mark.parametrize("name", SCENARIOS)
