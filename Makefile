@@ -1,6 +1,6 @@
 # What people and machines run here. `make help` lists it. Needs Python 3.11 or newer with venv and pip.
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench lock clean
+.PHONY: help run test check bench soak lock clean
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 
@@ -15,7 +15,7 @@ NODE_STAMP := $(if $(wildcard $(NODE_DIR)/package-lock.json),$(NODE_DIR)/node_mo
 
 help: ## lists the targets
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
-	@echo '  PYTHON=/path/to/python3 picks the interpreter; ARGS="..." is handed to run, test and bench.'
+	@echo '  PYTHON=/path/to/python3 picks the interpreter; ARGS="..." is handed to run, test, bench and soak.'
 
 run: $(VENV)/.project ## starts the service for development: no configuration needed
 	@exec $(BIN)/roombell serve --dev $(ARGS)
@@ -31,6 +31,9 @@ check: $(VENV)/.dev ## formatting, lint, types, import contracts
 
 bench: $(VENV)/.project $(VENV)/.dev $(VENV)/.nginx $(VENV)/.wrk ## measures deliveries per second, end to end
 	@exec $(BIN)/python -m bench $(ARGS)
+
+soak: $(VENV)/.project $(VENV)/.dev $(VENV)/.nginx ## has every misbehaviour played for 30 minutes (ARGS="--minutes 5"): nothing may grow
+	@exec $(BIN)/python -m bench soak $(ARGS)
 
 # The files hold hashes and no address: whoever installs chooses where packages come from.
 COMPILE := env -u PIP_FIND_LINKS -u UV_FIND_LINKS $(BIN)/uv pip compile --quiet --universal --python-version 3.11 \

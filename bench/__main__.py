@@ -5,10 +5,12 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 
-from bench import client, importing, profiling, server, store, throughput
+from bench import client, importing, neighbours, profiling, server, soak, store, throughput
 
 SCENARIOS: dict[str, Callable[[Sequence[str]], int]] = {
     "throughput": throughput.main,
+    "bad-neighbours": neighbours.main,
+    "soak": soak.main,
     "profile": profiling.main,
     "client": client.main,
     "server": server.main,

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 
@@ -17,12 +18,22 @@ from prometheus_client.parser import text_string_to_metric_families
 
 _START_S_MAX = 30.0
 _STOP_S_MAX = 60.0
+_DELIVERED_S_MAX = 60.0
 
 
 class Roombell:
-    """A running service with its store and its log in ``folder``."""
+    """A running service with its store and its log in ``folder``.
 
-    def __init__(self, folder: Path, sink_url: str, arguments: tuple[str, ...] = ()) -> None:
+    :param settings: sections of its configuration, in place of the one that has ``sink_url`` alone delivered to.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        sink_url: str,
+        arguments: tuple[str, ...] = (),
+        settings: Mapping[str, object] | None = None,
+    ) -> None:
         self._folder = folder
         self._arguments = arguments
         self._process: subprocess.Popen[bytes] | None = None
@@ -35,7 +46,7 @@ class Roombell:
             "port": self.port,
             "bind_addresses": ["127.0.0.1"],
             "keys": {API_KEY: SECRET},
-            "webhook": {"urls": [sink_url]},
+            **({"webhook": {"urls": [sink_url]}} if settings is None else settings),
             "store": f"sqlite:///{self.store_path}",
         }
         self._config_path.write_text(json.dumps(document))
@@ -73,12 +84,22 @@ class Roombell:
         except OSError:
             return False
 
-    def metrics(self) -> dict[str, float]:
-        """All samples; names alone, labels' values summed."""
+    def metrics(self, endpoint: str = "") -> dict[str, float]:
+        """All samples; names alone, labels' values summed; of one endpoint alone where one is named."""
         with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/metrics", timeout=30) as answer:
             text = answer.read().decode()
         totals: dict[str, float] = {}
         for family in text_string_to_metric_families(text):
             for sample in family.samples:
-                totals[sample.name] = totals.get(sample.name, 0.0) + sample.value
+                if not endpoint or sample.labels.get("endpoint") == endpoint:
+                    totals[sample.name] = totals.get(sample.name, 0.0) + sample.value
         return totals
+
+    def undelivered(self, endpoint: str) -> list[str]:
+        """Waits until an endpoint has all that it is owed; what is wrong where it never has."""
+        deadline = time.monotonic() + _DELIVERED_S_MAX
+        while owed := self.metrics(endpoint)["roombell_pending_deliveries"]:
+            if time.monotonic() > deadline:
+                return [f"{endpoint} was still owed {owed:.0f} events {_DELIVERED_S_MAX:g} s after the load"]
+            time.sleep(0.05)
+        return []

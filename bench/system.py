@@ -65,6 +65,21 @@ def tree_cpu_s(pid: int) -> float:
     return sum(cpu_s(one) for one in descendants(pid))
 
 
+def rss_bytes(pid: int) -> int:
+    """Resident memory."""
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def descriptors(pid: int) -> int:
+    """How many are open."""
+    return len(list(Path(f"/proc/{pid}/fd").iterdir()))
+
+
+def threads(pid: int) -> int:
+    """How many there are."""
+    return len(list(Path(f"/proc/{pid}/task").iterdir()))
+
+
 def ended_children_cpu_s() -> float:
     """Processor time of our children that have ended and were waited for."""
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)

@@ -18,7 +18,7 @@ ROOMS = 16
 ENDPOINTS = 40
 IN_FLIGHT = ROOMS * ENDPOINTS
 STOP_TIMEOUT_S = 2
-EXIT_SLACK_S = 15
+EXIT_SLACK_S = 50
 LEASE_S = 60
 """How long a lane would wait if its lease were not given back."""
 

@@ -16,6 +16,7 @@ import pytest
 
 from roombell.testing.behaviours import reply
 from roombell.testing.endpoint import ScriptedEndpoint
+from support.metrics import metrics_when
 from support.service import NotStarted, ServiceProcess, endpoint
 from support.traffic import ROOMS, Producers, Receiver, assert_all_arrived, until
 from support.webhooks import event_body, post
@@ -31,6 +32,7 @@ EXIT_STORE = 4
 async def test_a_store_process_that_dies_is_replaced_and_nothing_is_lost(tmp_path: Path) -> None:
     draws = random.Random(SEED)
     receiver = Receiver(draws)
+    stores = set()
     async with (
         ScriptedEndpoint(receiver) as far_end,
         ServiceProcess(tmp_path, [endpoint("app", far_end)]) as service,
@@ -41,14 +43,41 @@ async def test_a_store_process_that_dies_is_replaced_and_nothing_is_lost(tmp_pat
         for _ in range(STORE_KILLS):
             await producers.get_in(draws.randint(1, EVENTS_BETWEEN_KILLS_MAX))
             (store,) = service.child_pids
+            stores.add(store)
             os.kill(store, signal.SIGKILL)
             await producers.get_in(ROOMS + 1)  # one a room may have been on its way
         producers.stop()
         await sending
+        stores.update(service.child_pids)
         await receiver.has_taken(producers.accepted.total())
         assert await service.stop() == 0
-    assert set(producers.statuses) == {200, 503}, "the service itself stayed"
+    assert len(stores) == STORE_KILLS + 1
+    assert set(producers.statuses) <= {200, 503}, "the service itself stayed"
     assert_all_arrived(producers, receiver, repeats_per_lane_max=STORE_KILLS)
+
+
+async def test_an_event_that_waits_for_a_store_process_that_dies_is_refused_and_taken_when_it_comes_again(
+    tmp_path: Path,
+) -> None:
+    body = event_body("room", 1)
+    async with (
+        ScriptedEndpoint() as far_end,
+        ServiceProcess(tmp_path, [endpoint("app", far_end)]) as service,
+        aiohttp.ClientSession() as client,
+    ):
+        (store,) = service.child_pids
+        os.kill(store, signal.SIGSTOP)  # whatever comes now waits
+        refused = asyncio.create_task(post(client, service.url, body))
+        await metrics_when(client, service, lambda now: now.value("roombell_ingest_waiting") == 1)
+        os.kill(store, signal.SIGKILL)
+        status, headers = await refused
+        assert (status, headers["Retry-After"].isdigit()) == (503, True)
+        while (await post(client, service.url, body))[0] != 200:
+            pass  # as a sender does
+        assert store not in service.child_pids
+        (request,) = await far_end.wait_for(1)
+        assert await service.stop() == 0
+    assert (request.body, request.sequence) == (body, 1)
 
 
 async def test_a_second_process_on_the_same_file_is_refused_with_a_clear_message(tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ ROOM_OF_REAL_PAYLOAD = {
     "room_started_2023": "Demo Room",
     "track_unpublished_2026_cloud": "974b6e04-0617-4ae7-90f9-7202e5e998e9",
 }
-TURN_S_MAX = 30.0
+TURN_S_MAX = 60.0
 
 
 class Peer(NamedTuple):

@@ -6,7 +6,6 @@ import configparser
 import re
 import shlex
 import shutil
-import sqlite3
 import subprocess
 from pathlib import Path
 
@@ -14,11 +13,9 @@ import click
 import pytest
 import yaml
 
-from roombell import Notifier
 from roombell.cli.app import cli
 from roombell.config import parse
 from roombell.service.metric_table import METRICS, MetricKind
-from roombell.testing.payloads import sample
 from support.certificates import Certificates
 from support.markdown import Block, blocks
 
@@ -137,15 +134,3 @@ def test_an_nginx_file_is_valid(block: Block, tmp_path: Path) -> None:
         check=False,
     )
     assert told.returncode == 0, told.stderr
-
-
-@pytest.mark.parametrize("block", each("sql"))
-async def test_a_query_runs_on_a_store(block: Block, tmp_path: Path) -> None:
-    path = tmp_path / "roombell.db"
-    async with Notifier(keys={"a": "b"}, urls=["http://127.0.0.1:9/"], store=f"sqlite:///{path}") as notifier:
-        await notifier.notify(sample("room_started"))
-        connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
-        try:
-            connection.execute(block.text).fetchall()
-        finally:
-            connection.close()

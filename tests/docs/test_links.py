@@ -6,7 +6,7 @@ from pathlib import Path
 
 from support.markdown import DOCS, ROOT, anchors, links, page_blocks, pages
 
-LANGUAGES = {"sh", "python", "yaml", "text", "json", "mermaid", "ini", "nginx", "sql", "http"}
+LANGUAGES = {"sh", "python", "yaml", "text", "json", "mermaid", "ini", "nginx"}
 
 
 def local_links(page: Path) -> list[tuple[int, Path, str]]:

@@ -27,7 +27,6 @@ def bodies(kind: str, rooms: int, first: int, count: int) -> Iterator[bytes]:
     return (event_body(f"{kind}-{number % rooms}", number) for number in range(first, first + count))
 
 
-@pytest.mark.timeout(300)
 @pytest.mark.parametrize("dead_rooms", [500, BACKLOG], ids=["long lanes", "as many lanes"])
 async def test_a_hundred_thousand_pending_deliveries_cost_no_memory_and_slow_nobody(
     dead_rooms: int, tmp_path: Path

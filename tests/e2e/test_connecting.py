@@ -63,7 +63,7 @@ async def test_a_signing_key_is_replaced_under_traffic_with_no_webhook_refused(t
 
     async def some_more() -> None:
         before, goal = len(app.taken), len(app.taken) + 100
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while len(app.taken) < goal:
                 await end.wait_for(len(app.taken) + len(app.refused) + 1)
         assert len(app.taken) > before

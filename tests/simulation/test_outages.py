@@ -107,6 +107,20 @@ def test_an_endpoint_that_is_down_is_asked_once_a_minute_at_most():
     run(main())
 
 
+def test_what_waits_for_an_endpoint_that_is_down_does_not_count_as_being_behind():
+    async def main():
+        world = World(1, [Endpoint("app", refusing)], memory())
+        await world.start()
+        for number in range(3000):
+            await world.emit(f"EV_{number}", f"room-{number}")
+        (status,) = await world.store.endpoints()
+        assert status.pending == 3000
+        assert world.engine._dispatcher.behind <= 1, "a probe at most: nothing here is for admission to mend"
+        await world.stop()
+
+    run(main())
+
+
 @pytest.mark.parametrize("store", STORES)
 def test_a_breaker_that_is_open_is_still_open_after_a_crash(store, tmp_path):
     async def main():

@@ -319,6 +319,20 @@ def test_a_stop_ends_in_time_though_an_endpoint_never_answers():
     run(main())
 
 
+def test_a_stop_ends_in_time_though_an_endpoint_is_down_and_its_probe_falls_due_meanwhile():
+    async def main():
+        world = World(5, [Endpoint("down", refusing), Endpoint("silent", ok(10_000))], memory())
+        await world.start()
+        for number in range(10):
+            await world.emit(f"EV_{number}", f"room-{number}")
+        await asyncio.sleep(0.5)  # "down" is known to be down, and is probed after a second at most
+        started = asyncio.get_running_loop().time()
+        await world.stop(grace_s=3)
+        assert asyncio.get_running_loop().time() - started < 5
+
+    run(main())
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_every_accepted_event_is_accounted_for_with_all_its_attempts(seed):
     async def main():

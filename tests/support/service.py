@@ -16,8 +16,8 @@ from roombell.testing.endpoint import ScriptedEndpoint
 
 API_KEY = "APItest"
 SECRET = "a secret of at least thirty-two bytes"
-READY_S_MAX = 30.0
-EXIT_S_MAX = 30.0
+READY_S_MAX = 60.0
+EXIT_S_MAX = 60.0
 QUICK_RETRY = {"attempts": 1000, "base_delay": "10ms", "max_delay": "50ms"}
 
 

@@ -36,7 +36,7 @@ class Load(msgspec.Struct, frozen=True):
     busy: float
     """The share of one processor that this process used, 0 to 1."""
     behind: int
-    """Deliveries that are due and not in flight."""
+    """Deliveries that are due, could be sent, and are not in flight."""
 
 
 class AdmissionControl:

@@ -119,8 +119,9 @@ class Dispatcher(BackgroundLoop):
 
     @property
     def behind(self) -> int:
-        """Deliveries known to be due and not in flight."""
-        return self._held.deliveries - self._held.in_flight + sum(turn.starved for turn in self._turns.values())
+        """Deliveries known to be due, not in flight, and not waiting for an endpoint that is down or disabled."""
+        waiting = sum(turn.starved for turn in self._turns.values() if turn.may_send)
+        return self._held.deliveries - self._held.in_flight + waiting
 
     @property
     def in_flight(self) -> int:
@@ -251,10 +252,10 @@ class Dispatcher(BackgroundLoop):
     def _pause_s(self) -> float:
         if self._to_page or self._to_disable or self._to_remember:
             return 0.0
-        now_ms = self._clock.now_ms()
-        if not self._draining and any(self._worth_asking(turn, now_ms) for turn in self._turns.values()):
+        now_ms, turns = self._clock.now_ms(), () if self._draining else self._turns.values()
+        if any(self._worth_asking(turn, now_ms) for turn in turns):
             return 0.0  # it became due while the store was asked for others
-        return min(next_look_s(self._turns.values(), now_ms), POLL_S, self._lease_ms / 8000)
+        return min(next_look_s(turns, now_ms), POLL_S, self._lease_ms / 8000)
 
     def _worth_asking(self, turn: EndpointTurn, now_ms: int) -> bool:
         return not self._held.full and worth_asking(turn, now_ms, LANES_PER_ACQUIRE_MAX)

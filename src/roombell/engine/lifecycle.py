@@ -75,6 +75,8 @@ class BackgroundLoop(ABC):
             pause_s = await self._guarded_step()
             if pause_s > 0:
                 await self._pause(pause_s)
+            else:
+                await asyncio.sleep(0)  # whatever the step waits for, others must have their turn to bring it about
 
     async def _guarded_step(self) -> float:
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol, Self
 
@@ -146,6 +147,7 @@ class Service:
             answers_by_status=self._http.answers_by_status,
             ingest_waiting=self._ingest.waiting,
             connections=self._http.connections,
+            tasks=len(asyncio.all_tasks()),
             log_lines_dropped=self._log_lines_dropped(),
         )
 

@@ -119,6 +119,7 @@ COMMIT_FAILURES: Final = Metric(
 WAITING: Final = Metric("roombell_ingest_waiting", _GAUGE, "Webhooks whose sender waits until they are on disk.")
 HTTP: Final = Metric("roombell_http_requests_total", _COUNTER, "Answers given, by HTTP status.", ("status",))
 CONNECTIONS: Final = Metric("roombell_http_connections", _GAUGE, "Connections open to this service.")
+TASKS: Final = Metric("roombell_tasks", _GAUGE, "Asyncio tasks of this process: some for each attempt under way.")
 LOG_DROPPED: Final = Metric(
     "roombell_log_lines_dropped_total", _COUNTER, "Log lines dropped because nobody read them fast enough."
 )
@@ -131,7 +132,7 @@ STATUS_AGE: Final = Metric(
 METRICS: Final = (
     DISPATCH, QUEUE_LENGTH, ACCEPTED, DUPLICATES, REJECTED, ATTEMPTS, LATENCY, PENDING, OLDEST, ENDPOINT_ACTIVE,
     ENDPOINT_FAILING, BLOCKED, OPERATIONS, DEAD,
-    LEASES_LOST, COMMIT, BATCH, COMMIT_FAILURES, WAITING, HTTP, CONNECTIONS, LOG_DROPPED, STATUS_AGE,
+    LEASES_LOST, COMMIT, BATCH, COMMIT_FAILURES, WAITING, HTTP, CONNECTIONS, TASKS, LOG_DROPPED, STATUS_AGE,
 )  # fmt: skip
 
 _INTRODUCTION: Final = """\

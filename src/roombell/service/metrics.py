@@ -132,6 +132,7 @@ class Snapshot(msgspec.Struct, frozen=True):
     answers_by_status: Mapping[int, int]
     ingest_waiting: int
     connections: int
+    tasks: int
     log_lines_dropped: int
 
 
@@ -216,6 +217,7 @@ class ServiceCollector(Collector):
             table.WAITING.name: {(): snapshot.ingest_waiting},
             table.HTTP.name: {(str(status),): count for status, count in snapshot.answers_by_status.items()},
             table.CONNECTIONS.name: {(): snapshot.connections},
+            table.TASKS.name: {(): snapshot.tasks},
             table.LOG_DROPPED.name: {(): snapshot.log_lines_dropped},
         }
 

@@ -119,7 +119,7 @@ class ScriptedEndpoint:
         for connection in tuple(self._connections):
             connection.drop()
 
-    async def wait_for(self, count: int, *, deadline_s: float = 10.0) -> tuple[RecordedRequest, ...]:
+    async def wait_for(self, count: int, *, deadline_s: float = 30.0) -> tuple[RecordedRequest, ...]:
         """Waits until ``count`` requests have come since the start, and gives them all.
 
         :raises NotReceived: they did not come within ``deadline_s`` seconds.

@@ -17,7 +17,7 @@ from roombell.service.http import HttpServer
 from roombell.service.limits import HttpLimits
 from roombell.service.router import Router
 
-DEADLINE_S = 20
+DEADLINE_S = 60
 
 
 class FakeClock:

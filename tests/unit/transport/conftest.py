@@ -120,7 +120,7 @@ def eventually() -> Callable[[Callable[[], bool]], Awaitable[None]]:
     """Waits for a condition that the event loop will bring about, with a generous deadline."""
 
     async def wait(condition: Callable[[], bool]) -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while not condition():
                 await asyncio.sleep(0.001)
 

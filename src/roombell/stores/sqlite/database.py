@@ -1,7 +1,9 @@
 """The store on a SQLite file, synchronous: each method is one transaction.
 
-WAL with ``synchronous=FULL``: one fsync for each transaction, after which it is durable. All that is kept of the file
-in memory is a cache of lanes, which a transaction that fails throws away.
+WAL with ``synchronous=FULL``: one fsync for each transaction, after which it is durable. Leases and what is known of an
+endpoint's health go without: a power cut ends all leases anyway, and no event waits for the disk because some other
+endpoint's retry is due. All that is kept of the file in memory is a cache of lanes, which a transaction that fails
+throws away.
 """
 
 from __future__ import annotations
@@ -125,7 +127,7 @@ class Database:
         expires_at_ms: int,
     ) -> Acquired:
         bounds = lanes.Bounds(lanes_max, heads_max, body_bytes_max)
-        with self._transaction() as connection:
+        with self._transaction_without_fsync() as connection:
             acquired = lanes.acquire(connection, owner, endpoint_id, bounds, now_ms, expires_at_ms)
             self._lanes.forget(lane.lane_id for lane in acquired.lanes)
             return acquired
@@ -151,7 +153,7 @@ class Database:
             _change(connection, endpoint_id, state, reason, now_ms)
 
     def set_endpoint_health(self, endpoint_id: EndpointId, health: bytes) -> None:
-        with self._transaction() as connection:
+        with self._transaction_without_fsync() as connection:
             changed = connection.execute(_ENDPOINT_HEALTH, (health, endpoint_id)).rowcount
             assert changed == 1, "the endpoint is registered"
 
@@ -223,6 +225,20 @@ class Database:
             if isinstance(error, (sqlite3.Error, UnicodeError, OverflowError)):
                 raise store_error(error, self.path, at_commit=at_commit) from error
             raise
+
+    @contextlib.contextmanager
+    def _transaction_without_fsync(self) -> Iterator[sqlite3.Connection]:
+        """The same, but durable only with the next one that is: a power cut in between undoes it, and a SIGKILL does
+        not. Nothing that anybody was answered may be in it.
+        """
+        connection = self._opened()
+        connection.execute("PRAGMA synchronous = NORMAL")
+        try:
+            with self._transaction():
+                yield connection
+        finally:
+            if self.is_open:
+                connection.execute("PRAGMA synchronous = FULL")
 
     def _check_file(self) -> None:
         """Now and then: does the path still name the file that is open? SQLite writes on into a deleted one."""

@@ -19,7 +19,7 @@ from roombell.stores.sqlite import client as client_module
 from roombell.stores.sqlite.client import SqliteStore
 from roombell.testing.store_driver import NOW_MS, StoreDriver, attempt, event
 
-DEADLINE_S = 20.0
+DEADLINE_S = 60.0
 
 
 def child_pids() -> set[int]:
