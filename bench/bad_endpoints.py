@@ -22,9 +22,9 @@ from typing import NamedTuple
 
 import trustme
 
+from roombell.testing.bad_endpoints import MISBEHAVIOURS
 from roombell.testing.behaviours import reply
 from roombell.testing.endpoint import ScriptedEndpoint
-from roombell.testing.misbehaviours import MISBEHAVIOURS
 
 _WELL_SHARE = 0.3
 _LONG_AGO = dt.datetime(2020, 1, 1, tzinfo=dt.UTC)

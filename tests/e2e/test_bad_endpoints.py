@@ -20,8 +20,8 @@ from roombell.engine.decide import ATTEMPTS_EXHAUSTED
 from roombell.engine.hooks import AttemptFinished, Record
 from roombell.engine.model import FailureKind
 from roombell.settings import TlsSettings
+from roombell.testing.bad_endpoints import MISBEHAVIOURS
 from roombell.testing.endpoint import ScriptedEndpoint
-from roombell.testing.misbehaviours import MISBEHAVIOURS
 from roombell.testing.payloads import sample
 from support.certificates import Certificates
 
