@@ -68,7 +68,8 @@ def _left(turn: Turn, sid: str) -> None:
         turn.record.departed[sid] = trace
         reason = DisconnectReason.DUPLICATE_IDENTITY if present.replaced_by else DisconnectReason.UNKNOWN_REASON
         lives.tell_left(turn, session, present, reason, inferred=True)
-    if trace is not None and trace.how == "presumed":
+    if trace is not None and trace.how == "presumed" and not trace.missed:
+        trace.missed = True
         detail = f"{trace.identity!r} is no longer there, and participant_left did not come"
         turn.anomaly(AnomalyKind.LEFT_MISSING, sid, detail)
 

@@ -129,6 +129,13 @@ def show(turn: Turn, session: Session) -> None:
     )
 
 
+def inhabit(turn: Turn, session: Session | None) -> None:
+    """Somebody is or was in the room, so it was not made up."""
+    if session is not None:
+        session.inhabited = True
+        show(turn, session)
+
+
 def is_phantom(record: RoomRecord, session: Session, limits: RoomLimits) -> bool:
     """Whether this may be a room that DeleteRoom made up: it began right after the end of another life, and nobody was
     ever in it (livekit#2945).

@@ -15,7 +15,7 @@ from roombell.receiver.room_state.changes import (
     TrackPublished,
     TrackUnpublished,
 )
-from roombell.receiver.room_state.model import Present, RoomRecord, Session, Trace
+from roombell.receiver.room_state.model import Present, Published, RoomRecord, Session, Trace
 from roombell.receiver.room_state.turn import Turn
 from roombell.receiver.views import Participant, Track
 
@@ -26,6 +26,7 @@ def joined(turn: Turn) -> None:
     trace = turn.record.departed.get(participant.sid)
     if trace is not None and trace.how != "glimpsed" and turn.at <= trace.at:
         trace.joined_seen = True
+        lives.inhabit(turn, turn.record.newest(turn.room.sid))
         return
     found = turn.record.whereabouts(participant.sid)
     if found is not None:
@@ -67,6 +68,7 @@ def left(turn: Turn) -> None:
         _leave(turn, *found, participant)
     elif _depart(turn, participant):
         turn.check("joined", participant.sid)
+        lives.inhabit(turn, turn.record.newest(turn.room.sid))
 
 
 def aborted(turn: Turn) -> None:
@@ -74,13 +76,12 @@ def aborted(turn: Turn) -> None:
     participant = turn.participant
     found = turn.record.whereabouts(participant.sid)
     if found is not None:
-        session, present = found
-        if present.joined_seen or present.tracks:
-            detail = f"{participant.identity!r} was connected, and LiveKit says that the connection never came up"
-            turn.anomaly(AnomalyKind.ABORTED_AFTER_JOINED, participant.sid, detail, session)
-        _leave(turn, session, present, participant)
+        detail = f"{participant.identity!r} was connected, and LiveKit says that the connection never came up"
+        turn.anomaly(AnomalyKind.ABORTED_AFTER_JOINED, participant.sid, detail, found[0])
+        _leave(turn, *found, participant)
+        turn.record.departed[participant.sid].joined_seen = True  # none is to come
     elif _depart(turn, participant):
-        turn.record.departed[participant.sid].joined_seen = True  # there is none to come
+        turn.record.departed[participant.sid].joined_seen = True
         session_now = turn.record.newest(turn.room.sid)
         turn.emit(
             ParticipantAborted(
@@ -141,13 +142,16 @@ def unpublished(turn: Turn) -> None:
     found = turn.record.whereabouts(participant.sid)
     if found is not None:
         session, present = found
+        known = present.tracks.get(track.sid)
+        if known is not None and turn.at < known.at:
+            return  # it was published again since
         gone = present.tracks.pop(track.sid, None)
         present.tracks_gone[track.sid] = turn.at
         while len(present.tracks_gone) > turn.limits.tracks_max:
             del present.tracks_gone[next(iter(present.tracks_gone))]
         if gone is not None and present.told:
             where = turn.record.name, session.id, turn.at
-            turn.emit(TrackUnpublished(*where, participant=present.facts, track=gone))
+            turn.emit(TrackUnpublished(*where, participant=present.facts, track=gone.facts))
     elif participant.sid not in turn.record.departed:
         turn.record.departed[participant.sid] = Trace(turn.at, "glimpsed", False, participant.identity)
         turn.check("joined", participant.sid)
@@ -172,10 +176,11 @@ def _enter(turn: Turn, session: Session, participant: Participant) -> Present:
     while len(session.present) >= turn.limits.participants_max:
         del session.present[next(iter(session.present))]
     session.present[participant.sid] = present
-    session.inhabited = True
-    session.joins_count += 1
+    if turn.at < session.started_at:  # they came before the room was made anew
+        present.doubt_at = session.started_at
+        turn.check("left", participant.sid)
     _replace(turn, session, present)
-    lives.show(turn, session)
+    lives.inhabit(turn, session)
     return present
 
 
@@ -200,7 +205,7 @@ def tell_joined(turn: Turn, session: Session, present: Present) -> None:
     present.told = True
     turn.emit(ParticipantJoined(*where, participant=present.facts, inferred=not present.joined_seen))
     for track in present.tracks.values():
-        turn.emit(TrackPublished(*where, participant=present.facts, track=track))
+        turn.emit(TrackPublished(*where, participant=present.facts, track=track.facts))
 
 
 def _alive(turn: Turn, session: Session, present: Present) -> None:
@@ -213,12 +218,12 @@ def _alive(turn: Turn, session: Session, present: Present) -> None:
 def _add_track(turn: Turn, session: Session, present: Present, track: Track) -> None:
     if turn.at <= present.tracks_gone.get(track.sid, -1):
         return
-    known = track.sid in present.tracks
+    known = present.tracks.get(track.sid)
     present.tracks_gone.pop(track.sid, None)
-    if not known and len(present.tracks) >= turn.limits.tracks_max:
+    if known is None and len(present.tracks) >= turn.limits.tracks_max:
         del present.tracks[next(iter(present.tracks))]
-    present.tracks[track.sid] = track
-    if present.told and not known:
+    present.tracks[track.sid] = Published(track, max(turn.at, known.at if known is not None else 0))
+    if present.told and known is None:
         turn.emit(TrackPublished(turn.record.name, session.id, turn.at, participant=present.facts, track=track))
 
 
