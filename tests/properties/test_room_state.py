@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
-from roombell.events import WebhookEvent
+from roombell.events import WebhookEvent, parse
 from roombell.receiver.room_state import Change, RoomComplete, RoomEnded, RoomLimits, RoomState
 from roombell.receiver.views import EgressStatus
 from roombell.testing.factory import EventFactory, RoomStory
@@ -124,7 +124,11 @@ class Server:
 
 STEPS = st.lists(
     st.tuples(
-        st.sampled_from(ACTIONS), st.sampled_from(IDENTITIES), st.sampled_from(SOURCES), st.booleans(), st.integers(1, 30)
+        st.sampled_from(ACTIONS),
+        st.sampled_from(IDENTITIES),
+        st.sampled_from(SOURCES),
+        st.booleans(),
+        st.integers(1, 30),
     ),
     max_size=30,
 )
@@ -136,15 +140,12 @@ def history(steps: list, tick: bool = True) -> list[WebhookEvent]:
     events = []
     for *action, seconds in steps:
         server.factory.clock.advance(seconds)
-        for event in server.act(*action):
-            events.append(event)
+        events += server.act(*action)
     return [at_second(event, number) for number, event in enumerate(events)] if tick else events
 
 
 def at_second(event: WebhookEvent, number: int) -> WebhookEvent:
     """The event, told ``number`` seconds later than it was."""
-    from roombell.events import parse
-
     later = event.raw.replace(b'"createdAt":"%d"' % event.created_at, b'"createdAt":"%d"' % (event.created_at + number))
     return parse(later)
 
@@ -236,9 +237,8 @@ def test_events_that_come_again_change_nothing(steps: list, count: int) -> None:
     state = RoomState()
     apply_all(state, events)
     before = state.to_bytes()
-    assert [change for change in apply_all(state, events[-count:])] == []
+    assert apply_all(state, events[-count:]) == []
     assert state.to_bytes() == before
-
 
 
 @given(STEPS, st.data())

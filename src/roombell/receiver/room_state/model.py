@@ -95,6 +95,8 @@ class Session(msgspec.Struct, omit_defaults=True):
     id: str
     """Of our own, since LiveKit gives one sid to several lives (livekit#4726): the sid and the epoch."""
     facts: Room
+    facts_at: int
+    """When they were told: unix seconds."""
     epoch: int
     """Unix seconds: when the room was made, or when it was first heard of."""
     heard_at: int = 0

@@ -17,7 +17,7 @@ from roombell.receiver.room_state.changes import (
 )
 from roombell.receiver.room_state.model import Present, Published, RoomRecord, Session, Trace
 from roombell.receiver.room_state.turn import Turn
-from roombell.receiver.views import Participant, Track
+from roombell.receiver.views import DisconnectReason, Participant, Track
 
 
 def joined(turn: Turn) -> None:
@@ -36,7 +36,7 @@ def joined(turn: Turn) -> None:
     if session is None:
         turn.record.departed[participant.sid] = Trace(turn.at, "presumed", True, participant.identity)
         return
-    lives.update(session, turn.room)
+    lives.update(turn, session)
     present = _enter(turn, session, participant)
     present.joined_seen = True
     tell_joined(turn, session, present)
@@ -46,7 +46,7 @@ def joined(turn: Turn) -> None:
 
 def _joined_again(turn: Turn, session: Session, present: Present, participant: Participant) -> None:
     if not present.joined_seen:  # a track of theirs was told first
-        lives.update(session, turn.room)
+        lives.update(turn, session)
         present.joined_seen, present.facts = True, participant
         present.since = min(present.since, turn.at)
         _replace(turn, session, present)
@@ -96,6 +96,7 @@ def aborted(turn: Turn) -> None:
 
 def _leave(turn: Turn, session: Session, present: Present, participant: Participant) -> None:
     sid = participant.sid
+    lives.update(turn, session)
     kind = present.facts.kind if participant.kind == Participant().kind else participant.kind
     present.facts = msgspec.structs.replace(participant, kind=kind)
     if not present.told:
@@ -109,6 +110,8 @@ def _leave(turn: Turn, session: Session, present: Present, participant: Particip
 def _depart(turn: Turn, participant: Participant) -> bool:
     """Notes that somebody who is not known to be there has left; whether this is the first that is heard of them."""
     trace = turn.record.departed.get(participant.sid)
+    if turn.too_old:
+        return False
     if trace is None or trace.how == "glimpsed":
         turn.record.departed[participant.sid] = Trace(turn.at, "left", False, participant.identity)
         return trace is None
@@ -152,7 +155,7 @@ def unpublished(turn: Turn) -> None:
         if gone is not None and present.told:
             where = turn.record.name, session.id, turn.at
             turn.emit(TrackUnpublished(*where, participant=present.facts, track=gone.facts))
-    elif participant.sid not in turn.record.departed:
+    elif participant.sid not in turn.record.departed and not turn.too_old:
         turn.record.departed[participant.sid] = Trace(turn.at, "glimpsed", False, participant.identity)
         turn.check("joined", participant.sid)
 
@@ -174,7 +177,8 @@ def _enter(turn: Turn, session: Session, participant: Participant) -> Present:
     turn.record.departed.pop(participant.sid, None)
     present = Present(facts=participant, since=turn.at)
     while len(session.present) >= turn.limits.participants_max:
-        del session.present[next(iter(session.present))]
+        longest = session.present.pop(next(iter(session.present)))
+        lives.tell_left(turn, session, longest, DisconnectReason.UNKNOWN_REASON, inferred=True)
     session.present[participant.sid] = present
     if turn.at < session.started_at:  # they came before the room was made anew
         present.doubt_at = session.started_at
@@ -190,7 +194,7 @@ def _replace(turn: Turn, session: Session, present: Present) -> None:
         same = other.facts.identity == present.facts.identity and other is not present
         if same and present.facts.identity and not other.replaced_by:
             older, newer = (other, present) if _began(other) <= _began(present) else (present, other)
-            older.replaced_by, older.doubt_at = newer.facts.sid, max(turn.at, 1)
+            older.replaced_by, older.doubt_at = newer.facts.sid, turn.at
             turn.check("left", older.facts.sid)
 
 
