@@ -89,6 +89,9 @@ def _h264(payload_type: int, profile: str, mode: int) -> Codec:
     return Codec(payload_type, "h264", 90_000, parameters=parameters, feedback=_VIDEO_FEEDBACK)
 
 
+MIME_TYPES: Final = ("audio/opus", "video/VP8", "video/H264", "video/VP9", "video/AV1")
+"""What is forwarded, as LiveKit writes it."""
+
 _DIGITS_MAX: Final = 9
 _SPELLINGS: Final = {"vp8": "VP8", "vp9": "VP9", "h264": "H264", "av1": "AV1"}
 _VIDEO_FEEDBACK: Final = ("nack", "nack pli", "ccm fir")

@@ -61,7 +61,9 @@ class Source:
         return self._is_live
 
     def begin(self) -> None:
-        """Another track uses the section from here on."""
+        """Another track uses the section from here on: nobody gets it yet."""
+        for sink in tuple(self._sinks):
+            sink.disconnect()
         self.ssrc, self._is_live, self._reception = None, False, Reception()
 
     def use_codecs(self, codecs: Iterable[Codec]) -> None:

@@ -110,7 +110,9 @@ class Transport:
             return
         is_usable = candidate.transport.lower() == "udp" and not candidate.host.endswith(".local")
         connection = self._newest
-        if is_usable and self._state != "closed" and len(connection.remote_candidates) < _CANDIDATES_MAX:
+        known = connection.remote_candidates
+        is_new = (candidate.host, candidate.port) not in {(one.host, one.port) for one in known}
+        if is_usable and is_new and self._state != "closed" and len(known) < _CANDIDATES_MAX:
             await connection.add_remote_candidate(candidate)
 
     def send_rtp(self, packet: bytes) -> None:

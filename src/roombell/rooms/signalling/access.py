@@ -1,8 +1,8 @@
 """Access tokens: who may join which room, and do what there.
 
-Claims, defaults and the sentences of refusals are LiveKit's (``auth/grants.go`` of its protocol, ``pkg/service/auth.go``
-and ``rtcservice.go`` of its server), with one difference: where LiveKit puts the token itself into the sentence, it is
-left out here.
+Claims, defaults and the sentences of refusals are LiveKit's (``auth/grants.go`` of its protocol, and
+``pkg/service/auth.go`` and ``rtcservice.go`` of its server), with one difference: where LiveKit puts the token itself
+into the sentence, it is left out here.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from google.protobuf import json_format
 from livekit.protocol import models
 from livekit.protocol import room as room_messages
 
+from roombell.errors import SignatureError
 from roombell.rooms.participants import Joining
-from roombell.signing import KeyRing
-from roombell.signing.errors import BadSignature, SignatureError, UnknownKey
+from roombell.signing import BadSignature, KeyRing, UnknownKey
 
 LEEWAY_S: Final = 60
 TOKEN_LIFE_S: Final = 600
@@ -27,10 +27,13 @@ IDENTITY_CHARS_MAX: Final = 256
 
 _DENIED: Final = "permissions denied"
 _KINDS: Final = {
-    "": models.ParticipantInfo.STANDARD,
-    **{name.lower(): number for name, number in models.ParticipantInfo.Kind.items()},
+    "ingress": models.ParticipantInfo.INGRESS,
+    "egress": models.ParticipantInfo.EGRESS,
+    "sip": models.ParticipantInfo.SIP,
+    "agent": models.ParticipantInfo.AGENT,
+    "connector": models.ParticipantInfo.CONNECTOR,
 }
-_SOURCES: Final = {name.lower(): number for name, number in models.TrackSource.items()}
+_SOURCES: Final = frozenset(models.TrackSource.keys())
 
 
 class AccessRefused(Exception):
@@ -92,9 +95,7 @@ def read_token(keys: KeyRing, token: str, now_s: float) -> Grants:
     except UnknownKey as error:
         raise AccessRefused(401, f"invalid API key: {error.api_key}") from error
     except BadSignature as error:
-        raise AccessRefused(
-            401, "invalid token, error: go-jose/go-jose: error in cryptographic primitive"
-        ) from error
+        raise AccessRefused(401, "invalid token, error: go-jose/go-jose: error in cryptographic primitive") from error
     except SignatureError as error:
         raise AccessRefused(401, "invalid authorization token") from error
     if grants.exp is None or now_s - LEEWAY_S >= grants.exp:
@@ -128,7 +129,7 @@ def joining(grants: Grants, *, room: str = "", attributes: Mapping[str, str] | N
         metadata=grants.metadata,
         attributes={**grants.attributes, **more},
         permission=permission(grants),
-        kind=models.ParticipantInfo.Kind.ValueType(_KINDS.get(grants.kind.lower(), models.ParticipantInfo.STANDARD)),
+        kind=_KINDS.get(grants.kind.lower(), models.ParticipantInfo.STANDARD),
         configuration=_configuration(grants),
         may_create_room=grant.room_create,
     )
@@ -138,12 +139,11 @@ def permission(grants: Grants) -> models.ParticipantPermission:
     """What the token permits in the room, with LiveKit's defaults: data as media, and metadata only where said."""
     grant = grants.grant
     can_publish = grant.can_publish is not False
-    sources = [_SOURCES[name] for name in map(str.lower, grant.can_publish_sources) if name in _SOURCES]
     return models.ParticipantPermission(
         can_subscribe=grant.can_subscribe is not False,
         can_publish=can_publish,
         can_publish_data=can_publish if grant.can_publish_data is None else grant.can_publish_data,
-        can_publish_sources=[models.TrackSource.ValueType(number) for number in sources],
+        can_publish_sources=[name for name in map(str.upper, grant.can_publish_sources) if name in _SOURCES],
         can_update_metadata=bool(grant.can_update_own_metadata),
         hidden=grant.hidden,
         recorder=grant.recorder,
