@@ -158,23 +158,6 @@ class KeyRing:
             b'%b,"nbf":%d,"iat":%d,"exp":%d,"roombell":{"admin":true}}' % (key.claims_head, at, at, at + TOKEN_LIFE_S),
         )
 
-    def sign_claims(self, claims: Mapping[str, object], *, api_key: str) -> str:
-        """A token of any claims, which must fit into JSON; ``iss`` is put in. For participants' access tokens.
-
-        :raises UsageError: ``api_key`` is not in the ring.
-        """
-        key = self._key(api_key)
-        return _token(key, msgspec.json.encode({"iss": api_key, **claims}))
-
-    def read_claims(self, token: str, form: type[T]) -> T:
-        """The claims of an authentic token as a ``form``. Their times are not looked at.
-
-        :raises SignatureError: one of the children in ``roombell.signing``, and nothing else whatever the input.
-        """
-        bare = _bare(token)
-        self._authentic(bare, _claims_decoder)
-        return _decode_part(bare.split(b".")[1], msgspec.json.Decoder(form), "its second")
-
     def verify(self, authorization: str | None, body: bytes, *, now: float, leeway_s: int = LEEWAY_S) -> VerifiedToken:
         """Checks that ``body`` was signed by one of the keys and that the token's time is now.
 

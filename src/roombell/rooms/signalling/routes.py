@@ -16,12 +16,13 @@ from livekit.protocol import models, rtc
 
 from roombell.rooms.participants import Joined, Joining
 from roombell.rooms.refusals import Code, Refused
-from roombell.rooms.signalling.access import AccessRefused, Grants, joining, read_token
+from roombell.rooms.signalling.access import AccessRefused, admit, joining
 from roombell.rooms.signalling.joining import JoinWish, read_v0, read_v1
 from roombell.rooms.signalling.outbox import Outbox
 from roombell.rooms.signalling.requests import Requests
 from roombell.rooms.signalling.session import Session
 from roombell.rooms.signalling.sessions import Sessions, reconnect_instead
+from roombell.signing import AccessClaims
 
 REQUEST_BYTES_MAX: Final = 1_000_000
 """The largest message that is read from a client."""
@@ -73,14 +74,16 @@ class Signalling:
         )
         if not socket.can_prepare(request):
             return web.Response(status=404)
-        grants, wish, wanted = self._admitted(request, strict=False)
+        claims, wish, wanted = self._admitted(request, strict=False)
         self._check_room(wanted)
         await socket.prepare(request)
         outbox = Outbox(socket, request.transport)
         self._sockets.add(socket)
         try:
             session = (
-                self._resumed(wanted, wish, outbox) if wish.reconnect else self._entered(wanted, wish, grants, outbox)
+                self._resumed(wanted, wish, outbox)
+                if wish.reconnect
+                else self._entered(wanted, wish, claims.iss or "", outbox)
             )
             if session is None:
                 outbox.finish()
@@ -92,12 +95,12 @@ class Signalling:
             await outbox.closed()
         return socket
 
-    def _admitted(self, request: web.Request, *, strict: bool) -> tuple[Grants, JoinWish, Joining]:
-        grants = read_token(self._sessions.keys, _token(request), self._sessions.now_s)
+    def _admitted(self, request: web.Request, *, strict: bool) -> tuple[AccessClaims, JoinWish, Joining]:
+        claims = admit(self._sessions.keys, _token(request), self._sessions.now_s)
         is_v1 = request.path.startswith("/rtc/v1")
         wish = read_v1(request.query) if is_v1 else read_v0(request.query, strict=strict)
-        wanted = joining(grants, room=wish.room, attributes=wish.attributes)
-        return grants, wish, wanted
+        wanted = joining(claims, room=wish.room, attributes=wish.attributes, protocol=wish.protocol)
+        return claims, wish, wanted
 
     def _check_room(self, wanted: Joining) -> None:
         """What LiveKit says before it opens the socket."""
@@ -107,7 +110,7 @@ class Signalling:
             if refusal.refusal is not Code.RESOURCE_EXHAUSTED:
                 raise AccessRefused(404 if refusal.refusal is Code.NOT_FOUND else 400, refusal.message) from refusal
 
-    def _entered(self, wanted: Joining, wish: JoinWish, grants: Grants, outbox: Outbox) -> Session | None:
+    def _entered(self, wanted: Joining, wish: JoinWish, api_key: str, outbox: Outbox) -> Session | None:
         try:
             joined: Joined = self._hub.do(self._hub.participants.join, wanted)
         except Refused as refusal:
@@ -115,7 +118,7 @@ class Signalling:
             leave = rtc.LeaveRequest(reason=models.JOIN_FAILURE, action=rtc.LeaveRequest.DISCONNECT)
             outbox.put(rtc.SignalResponse(leave=leave))
             return None
-        session = Session(self._sessions, joined, grants, wish, outbox)
+        session = Session(self._sessions, joined, api_key, wish, outbox)
         self._sessions.by_sid[session.sid] = session
         self._hub.attach(session.sid, session)
         session.begin(joined)
@@ -167,7 +170,4 @@ def _token(request: web.Request) -> str:
     header = request.headers.get("Authorization", "")
     if header and not header.startswith("Bearer "):
         raise AccessRefused(401, "invalid authorization header. Must start with Bearer ")
-    token = header.removeprefix("Bearer ") or request.query.get("access_token", "")
-    if not token:
-        raise AccessRefused(401, "permissions denied")
-    return token
+    return header.removeprefix("Bearer ") or request.query.get("access_token", "")

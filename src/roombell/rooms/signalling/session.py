@@ -27,9 +27,10 @@ from roombell.rooms.media.channels import LOSSY, RELIABLE
 from roombell.rooms.media.codecs import MIME_TYPES, Codec
 from roombell.rooms.media.forwarding import Source
 from roombell.rooms.media.peer import Peer
+from roombell.rooms.grants import grants_of
 from roombell.rooms.participants import Joined
 from roombell.rooms.refusals import Refused
-from roombell.rooms.signalling.access import Grants, changed, new_token
+from roombell.rooms.signalling.access import TOKEN_LIFE_S
 from roombell.rooms.signalling.data import relay
 from roombell.rooms.signalling.joining import JoinWish
 from roombell.rooms.signalling.negotiating import Asking, Offering
@@ -46,10 +47,11 @@ class Session:
     """Takes the machine's notices for its participant, and its client's requests.
 
     :param joined: what the machine says of the join.
+    :param api_key: the key that signed the participant's token, and signs its new ones.
     :param outbox: the client's first socket.
     """
 
-    def __init__(self, sessions: Sessions, joined: Joined, grants: Grants, wish: JoinWish, outbox: Outbox) -> None:
+    def __init__(self, sessions: Sessions, joined: Joined, api_key: str, wish: JoinWish, outbox: Outbox) -> None:
         self._sessions = sessions
         self._hub = sessions.hub
         self._loop = asyncio.get_running_loop()
@@ -60,7 +62,7 @@ class Session:
         self.is_over = False
         self.last_sequence = 0
         """Of the last reliable data message."""
-        self._grants = grants
+        self._api_key = api_key
         self._outbox: Outbox | None = outbox
         self._is_active = False
         self._has_failed = False
@@ -222,7 +224,6 @@ class Session:
 
     def _take_grants(self, participant: models.ParticipantInfo) -> None:
         self.participant = participant
-        self._grants = changed(self._grants, participant, self.room)
         self.receiving.permit(may_subscribe=self._may_subscribe)
         self._send_token()
 
@@ -232,7 +233,6 @@ class Session:
         del sessions.by_sid[self.sid]
         self.sid, self.room, self.participant = notice.participant.sid, notice.room.name, notice.participant
         sessions.by_sid[self.sid] = self
-        self._grants = changed(self._grants, notice.participant, self.room)
         moved = rtc.RoomMovedResponse(
             room=notice.room, token=self._token(), participant=notice.participant, other_participants=notice.others
         )
@@ -316,7 +316,8 @@ class Session:
         self.send(rtc.SignalResponse(refresh_token=self._token()))
 
     def _token(self) -> str:
-        return new_token(self._sessions.keys, self._grants, now_s=self._sessions.now_s)
+        claims, now_s = grants_of(self.participant, self.room), self._sessions.now_s
+        return self._sessions.keys.sign_access(claims, api_key=self._api_key, now=now_s, life_s=TOKEN_LIFE_S)
 
 
 _SAID_BY_THE_CLIENT: Final = (models.CLIENT_INITIATED, models.USER_UNAVAILABLE, models.USER_REJECTED)
