@@ -23,11 +23,11 @@ from roombell.rooms.effects import (
     TrackAccepted,
     TrackRemoved,
 )
+from roombell.rooms.grants import grants_of
 from roombell.rooms.media.channels import LOSSY, RELIABLE
 from roombell.rooms.media.codecs import MIME_TYPES, Codec
 from roombell.rooms.media.forwarding import Source
 from roombell.rooms.media.peer import Peer
-from roombell.rooms.grants import grants_of
 from roombell.rooms.participants import Joined
 from roombell.rooms.refusals import Refused
 from roombell.rooms.signalling.access import TOKEN_LIFE_S
