@@ -68,6 +68,9 @@ class Hub:
         self.rooms = machine.rooms
         self.participants = machine.participants
         self.tracks = machine.tracks
+        self.egresses = machine.egresses
+        self.ingresses = machine.ingresses
+        self.dispatches = machine.dispatches
         self.clock: Clock = clock or wiring.SystemClock()
         self._on_event = on_event
         self._sessions: dict[str, Session] = {}
