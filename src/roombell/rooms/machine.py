@@ -67,6 +67,10 @@ class Machine:
         """When something happens by itself next; None: never."""
         return self._world.timers.next_due_ms
 
+    def new_id(self, prefix: str) -> str:
+        """An id in LiveKit's form."""
+        return self._world.new_id(prefix)
+
     def take_effects(self) -> tuple[Effect, ...]:
         """What followed since it was asked last, in order."""
         effects = tuple(self._world.effects)
