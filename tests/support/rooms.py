@@ -21,6 +21,11 @@ class Desk:
     def __init__(self, settings: RoomSettings | None = None, seed: int = 1) -> None:
         self.machine = Machine(settings=settings, token_bytes=random.Random(seed).randbytes)
         self.rooms, self.participants, self.tracks = self.machine.rooms, self.machine.participants, self.machine.tracks
+        self.egresses, self.ingresses, self.dispatches = (
+            self.machine.egresses,
+            self.machine.ingresses,
+            self.machine.dispatches,
+        )
         self.now_ms = START_MS
         self.machine.at(START_MS)
         self.happened: list[Happened] = []

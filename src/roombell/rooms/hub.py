@@ -14,11 +14,17 @@ from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, ParamSpec, Protocol, TypeVar
 
+from livekit.protocol import models
+from livekit.protocol import room as room_messages
+
 from roombell import wiring
 from roombell.engine.ports import Clock
 from roombell.errors import UsageError
+from roombell.rooms.calls import Calls
 from roombell.rooms.effects import Effect, Happened, Left, Moved, Notice, Tell
 from roombell.rooms.machine import Machine
+from roombell.rooms.participants import DEFAULT_RIGHTS, Joining
+from roombell.rooms.scripted import Scripted
 from roombell.rooms.settings import RoomSettings
 
 if TYPE_CHECKING:
@@ -68,7 +74,11 @@ class Hub:
         self.rooms = machine.rooms
         self.participants = machine.participants
         self.tracks = machine.tracks
+        self.egresses = machine.egresses
+        self.ingresses = machine.ingresses
+        self.dispatches = machine.dispatches
         self.clock: Clock = clock or wiring.SystemClock()
+        self.calls = Calls(lambda: machine.new_id("RPC_"))
         self._on_event = on_event
         self._sessions: dict[str, Session] = {}
         self._effects: deque[Effect] = deque()
@@ -138,6 +148,26 @@ class Hub:
         if self._sessions.get(participant_sid) is session:
             del self._sessions[participant_sid]
 
+    def scripted(
+        self, identity: str, *, room: str, name: str = "", permission: models.ParticipantPermission = DEFAULT_RIGHTS
+    ) -> Scripted:
+        """A participant without WebRTC, not in the room so far."""
+        return Scripted(self, Joining(room=room, identity=identity, name=name, permission=permission))
+
+    async def perform_rpc(self, request: room_messages.PerformRpcRequest) -> str:
+        """Calls a method of a participant, and returns the answer's payload.
+
+        The participant's session gets the request as data, and hands what comes back to ``calls.take``.
+
+        :raises Refused: it is not there, does not answer in time, or answers with an error.
+        """
+        sid = self.do(self.participants.get, request.room, request.destination_identity).sid
+
+        def send(packet: models.DataPacket) -> None:
+            self.do(self.participants.send, sid, packet)
+
+        return await self.calls.call(sid, request.method, request.payload, request.response_timeout_ms, send)
+
     async def settled(self) -> None:
         """Returns when every event so far has been passed on."""
         await self._events.join()
@@ -180,6 +210,7 @@ class Hub:
             return
         if isinstance(notice, Moved | Left):
             del self._sessions[sid]
+            self.calls.lose(sid)
         if isinstance(notice, Moved):
             self._sessions[notice.participant.sid] = session
         try:

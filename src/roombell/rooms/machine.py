@@ -12,7 +12,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from roombell.errors import UsageError
+from roombell.rooms.dispatching import Dispatches
 from roombell.rooms.effects import Effect
+from roombell.rooms.egress import Egresses
+from roombell.rooms.ingress import Ingresses
 from roombell.rooms.leaving import Leaving
 from roombell.rooms.opening import Rooms
 from roombell.rooms.participants import Participants
@@ -33,9 +36,16 @@ class Machine:
         leaving = Leaving(world, self.tracks)
         self.rooms = Rooms(world, leaving)
         self.participants = Participants(world, self.rooms, self.tracks, leaving)
+        self.egresses = Egresses(world, self.participants)
+        self.ingresses = Ingresses(world, self.participants, self.tracks)
+        self.dispatches = Dispatches(world, self.rooms)
+        world.watchers += [self.egresses, self.ingresses, self.dispatches]
         self._due: dict[str, Callable[[str], None]] = {
             "room": self.rooms.due,
             "join": self.participants.due,
+            "egress": self.egresses.due,
+            "order": self.egresses.order_due,
+            "ingress": self.ingresses.due,
         }
 
     def at(self, now_ms: int) -> None:
@@ -56,6 +66,10 @@ class Machine:
     def next_due_ms(self) -> int | None:
         """When something happens by itself next; None: never."""
         return self._world.timers.next_due_ms
+
+    def new_id(self, prefix: str) -> str:
+        """An id in LiveKit's form."""
+        return self._world.new_id(prefix)
 
     def take_effects(self) -> tuple[Effect, ...]:
         """What followed since it was asked last, in order."""

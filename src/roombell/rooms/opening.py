@@ -35,7 +35,7 @@ class Rooms:
             return world.rooms[name]
         wish = request or room_messages.CreateRoomRequest()
         self._check(name, wish)
-        room = Room(self._info(name, wish), wish.egress)
+        room = Room(self._info(name, wish), wish.egress, wish.agents)
         world.rooms[name] = room
         world.timers.set(("room", name), world.now_ms + room.info.empty_timeout * 1000)
         world.happened(world.builder.room_started(room.info))

@@ -8,7 +8,7 @@ import msgspec
 from livekit.protocol import models
 from livekit.protocol import room as room_messages
 
-from roombell.rooms.effects import GrantsChanged, Moved, SubscriptionsChanged, Tell
+from roombell.rooms.effects import DataSent, GrantsChanged, Moved, SubscriptionsChanged, Tell
 from roombell.rooms.leaving import Leaving
 from roombell.rooms.lifecycle import ParticipantMove
 from roombell.rooms.opening import Rooms, check_bytes, check_chars
@@ -175,6 +175,13 @@ class Participants:
         sids = [*request.track_sids, *(sid for one in request.participant_tracks for sid in one.track_sids)]
         self._world.tell(participant, SubscriptionsChanged(tuple(dict.fromkeys(sids)), request.subscribe))
 
+    def send(self, sid: str, packet: models.DataPacket) -> None:
+        """Data for one participant, from the server.
+
+        :raises Refused: it is gone.
+        """
+        self._world.tell(self._world.participant(sid), DataSent(packet))
+
     def move(self, room_name: str, identity: str, destination: str) -> models.ParticipantInfo:
         """Puts a participant in another room, which is made if need be. Its tracks and its session go with it.
 
@@ -184,7 +191,7 @@ class Participants:
         """
         world, participant = self._world, self._world.participant_in(room_name, identity)
         if room_name == destination:
-            raise Refused(Code.INVALID_ARGUMENT, "destination room is the same as the current room")
+            raise Refused(Code.INVALID_ARGUMENT, "destination room cannot be the same as source room")
         if participant.info.state != models.ParticipantInfo.ACTIVE:
             raise Refused(Code.FAILED_PRECONDITION, "participant is not active")
         joining = _joining_again(participant, destination)
@@ -213,17 +220,17 @@ class Participants:
         if not joining.room:
             raise Refused(Code.INVALID_ARGUMENT, "no room name")
         if not joining.identity:
-            raise Refused(Code.INVALID_ARGUMENT, "participant identity cannot be empty")
+            raise Refused(Code.INVALID_ARGUMENT, "identity cannot be empty")
         check_chars("room name", joining.room, settings)
         check_chars("participant identity", joining.identity, settings)
-        check_chars("participant name", joining.name, settings)
+        check_chars("name", joining.name, settings)
         self._check_sizes(joining.metadata, joining.attributes)
 
     def _check_sizes(self, metadata: str, attributes: Mapping[str, str]) -> None:
         settings = self._world.settings
         check_bytes("metadata", metadata, settings.metadata_bytes_max)
         if sum(len(f"{name}{value}".encode()) for name, value in attributes.items()) > settings.attributes_bytes_max:
-            raise Refused(Code.INVALID_ARGUMENT, "attributes size exceeds limits")
+            raise Refused(Code.INVALID_ARGUMENT, "attribute size exceeds limits")
 
     def _room_for(self, joining: Joining) -> Room:
         if joining.room in self._world.rooms:

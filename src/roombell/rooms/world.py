@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Final, Protocol
+from typing import Final
 
 from livekit.protocol import models
 from livekit.protocol import room as room_messages
-from livekit.protocol.agent_dispatch import AgentDispatch
+from livekit.protocol.agent_dispatch import AgentDispatch, RoomAgentDispatch
 
 from roombell.events import EventBuilder, WebhookEvent
 from roombell.events.builder import draw_id
@@ -60,6 +60,8 @@ class Room:
     info: models.Room
     egress: room_messages.RoomEgress
     """Recordings that begin by themselves."""
+    agents: Sequence[RoomAgentDispatch] = ()
+    """Agents that are dispatched by themselves."""
     participants: dict[str, Participant] = field(default_factory=dict)
     """By identity, in the order of joining."""
     was_joined: bool = False
@@ -67,16 +69,20 @@ class Room:
     dispatches: dict[str, AgentDispatch] = field(default_factory=dict)
 
 
-class Watcher(Protocol):
-    """A part of the machine that must know what happens to rooms: recordings do, and ingresses."""
+class Watcher:
+    """A part of the machine that must know what happens in rooms: recordings, ingresses. Does nothing by itself."""
 
-    def room_made(self, room: Room) -> None: ...
+    def room_made(self, room: Room) -> None:
+        """``room_started`` is told."""
 
-    def track_published(self, participant: Participant, track: Track) -> None: ...
+    def track_published(self, participant: Participant, track: Track) -> None:
+        """``track_published`` is told."""
 
-    def track_gone(self, participant: Participant, track: Track) -> None: ...
+    def track_gone(self, participant: Participant, track: Track) -> None:
+        """``track_unpublished`` is told."""
 
-    def participant_gone(self, participant: Participant) -> None: ...
+    def participant_gone(self, participant: Participant) -> None:
+        """``participant_left`` is told, and it is out of the room."""
 
     def room_ending(self, room: Room) -> None:
         """All participants are out; ``room_finished`` follows."""
