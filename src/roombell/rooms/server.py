@@ -12,6 +12,7 @@ from aiohttp import web
 
 from roombell.engine.ports import Clock
 from roombell.errors import ConfigError, UsageError
+from roombell.rooms.api import add_routes
 from roombell.rooms.hub import Hub, OnEvent
 from roombell.rooms.media.aiortc_private import host_addresses
 from roombell.rooms.settings import RoomSettings
@@ -110,6 +111,7 @@ class RoomServer:
         app = web.Application()
         app.router.add_get("/", _home)
         self._signalling.add_to(app)
+        add_routes(app, self.hub, self._keys)
         runner = web.AppRunner(
             app, access_log=None, max_line_size=JOIN_BYTES_MAX, shutdown_timeout=STOP_TIMEOUT_S, handle_signals=False
         )

@@ -14,12 +14,16 @@ from roombell import wiring
 from roombell.errors import UsageError
 from roombell.rooms.captured import Webhooks
 from roombell.rooms.effects import Happened
-from roombell.rooms.server import DEV_KEYS, RoomServer
+from roombell.rooms.server import RoomServer
 from roombell.rooms.settings import RoomSettings
+from roombell.rooms.signalling.sessions import SignalSettings
 from roombell.signing import AccessClaims, KeyRing, VideoGrants
 
 if TYPE_CHECKING:
     from typing import Self
+
+TEST_KEYS: Final[Mapping[str, str]] = {"APItest": "a-secret-for-tests-that-is-long-enough"}
+"""JWT libraries warn of secrets as short as that of ``livekit-server --dev``, and tests make errors of warnings."""
 
 START_TIMEOUT_S: Final = 30.0
 STOP_TIMEOUT_S: Final = 30.0
@@ -37,9 +41,15 @@ class LiveKitServer:
 
     :param keys: API keys and secrets; the first pair is ``api_key`` and ``api_secret``.
     :param settings: bounds and times of rooms.
+    :param signal_settings: the times of signalling.
     """
 
-    def __init__(self, keys: Mapping[str, str] = DEV_KEYS, settings: RoomSettings | None = None) -> None:
+    def __init__(
+        self,
+        keys: Mapping[str, str] = TEST_KEYS,
+        settings: RoomSettings | None = None,
+        signal_settings: SignalSettings | None = None,
+    ) -> None:
         ring = KeyRing(keys)
         self.api_key = ring.api_keys[0]
         self.api_secret = keys[self.api_key]
@@ -47,6 +57,7 @@ class LiveKitServer:
         self._keys = ring
         self._given = keys
         self._settings = settings
+        self._signal_settings = signal_settings
         self._url = ""
         self._thread: threading.Thread | None = None
         self._started = threading.Event()
@@ -125,6 +136,7 @@ class LiveKitServer:
             port=0,
             media_addresses=("127.0.0.1",),
             settings=self._settings,
+            signal_settings=self._signal_settings,
         )
         async with server:
             self._url = server.url

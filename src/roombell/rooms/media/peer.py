@@ -124,7 +124,7 @@ class Peer:
     def answer(self) -> Answer:
         """The answer to the offer that was taken last."""
         assert self._offered is not None, "an answer follows an offer"
-        streams = self.subscriptions.streams() if self.is_single else {}
+        streams = self.subscriptions.agree() if self.is_single else {}
         transport = self._publisher.transport
         text = self._render(answer(self._offered, transport.local_end, streams, setup=transport.setup))
         return Answer(text, {mid: stream.track_id for mid, stream in streams.items()})

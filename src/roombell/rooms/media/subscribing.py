@@ -31,6 +31,9 @@ class Slot:
         self.mid = mid
         self.sink = sink
         self.wish: Wish | None = None
+        self.is_free = True
+        """Nothing is sent in it, and the client knows. One that is filled again before it was empty to the client has
+        no new track for it."""
 
 
 class Subscriptions:
@@ -76,9 +79,15 @@ class Subscriptions:
         if slot is not None:
             slot.sink.pause(is_paused=is_paused, now_s=self._now_s())
 
+    @property
+    def are_placed(self) -> bool:
+        """Whether every track that is wanted has a section."""
+        return not self._waiting()
+
     def missing(self, kind: str) -> int:
-        """How many tracks of the kind have no section."""
-        return sum(wish.kind == kind for wish in self._waiting())
+        """How many sections of the kind are lacking."""
+        free = sum(slot.is_free and slot.sink.kind == kind for slot in self._slots.values())
+        return max(0, sum(wish.kind == kind for wish in self._waiting()) - free)
 
     def place_in(self, offer: Description) -> None:
         """Gives what waits the sections of a client's offer in which it is ready to receive."""
@@ -94,7 +103,7 @@ class Subscriptions:
         for wish in self._waiting():
             mid = f"{len(self._slots) + 1}"
             self._slots[mid] = slot = Slot(mid, self._new_sink(wish.kind))
-            slot.wish = wish
+            slot.wish, slot.is_free = wish, False
 
     def use_codecs(self, description: Description) -> None:
         """Takes from the client's description what it can decode, and begins to send what has its section."""
@@ -109,8 +118,10 @@ class Subscriptions:
                 slot.sink.pause(is_paused=slot.wish.track_id in self._paused, now_s=self._now_s())
                 slot.sink.connect(slot.wish.source, self._now_s())
 
-    def streams(self) -> Mapping[str, Stream]:
-        """What is sent, by mid."""
+    def agree(self) -> Mapping[str, Stream]:
+        """What is sent, by mid, to be told to the client; sections that are empty by that are free from now on."""
+        for slot in self._slots.values():
+            slot.is_free = slot.wish is None
         return {
             slot.mid: Stream(slot.sink.ssrc, self._cname, slot.wish.stream_id, slot.wish.track_id)
             for slot in self._slots.values()
@@ -119,15 +130,15 @@ class Subscriptions:
 
     def planned(self) -> tuple[Planned, ...]:
         """The sections of an offer of ours."""
-        streams = self.streams()
+        streams = self.agree()
         return tuple(Planned(slot.mid, slot.sink.kind, streams.get(slot.mid)) for slot in self._slots.values())
 
     def _fill(self) -> None:
         for wish in self._waiting():
-            free = (slot for slot in self._slots.values() if slot.wish is None and slot.sink.kind == wish.kind)
+            free = (slot for slot in self._slots.values() if slot.is_free and slot.sink.kind == wish.kind)
             slot = next(free, None)
             if slot is not None:
-                slot.wish = wish
+                slot.wish, slot.is_free = wish, False
 
     def _waiting(self) -> tuple[Wish, ...]:
         placed = {slot.wish.track_id for slot in self._slots.values() if slot.wish is not None}

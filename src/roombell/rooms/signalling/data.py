@@ -33,6 +33,8 @@ def relay(sessions: Sessions, sender: Session, label: str, message: bytes) -> No
         if packet.sequence <= sender.last_sequence:
             return  # sent once more after a resume, though it had come
         sender.last_sequence = packet.sequence
+    if sessions.hub.calls.take(sender.sid, packet):
+        return
     _sign(packet, sender)
     data = packet.SerializeToString()
     identities = {*packet.destination_identities, *packet.user.destination_identities}

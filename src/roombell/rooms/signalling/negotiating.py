@@ -56,8 +56,7 @@ class Asking(Negotiator):
 
     def settled(self) -> None:
         self._is_asked = False
-        subscriptions = self._peer.subscriptions
-        self._is_changed |= bool(subscriptions.missing("audio") or subscriptions.missing("video"))
+        self._is_changed |= not self._peer.subscriptions.are_placed
         self._ask()
 
     def restart(self) -> None:

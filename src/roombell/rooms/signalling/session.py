@@ -65,7 +65,7 @@ class Session:
         self._api_key = api_key
         self._outbox: Outbox | None = outbox
         self._is_active = False
-        self._has_failed = False
+        self._has_failed = self._is_sent_away = False
         self._early: list[tuple[str, Source, Codec, str]] = []
         """Media that came before the participant was active."""
         self._grace: asyncio.TimerHandle | None = None
@@ -134,7 +134,7 @@ class Session:
             return
         if not self._is_active:
             self.leave(models.SIGNAL_CLOSE)
-        elif self._has_failed and self._grace is None:
+        elif self._has_failed and not self._is_sent_away:
             self.leave(models.CONNECTION_TIMEOUT)
         else:
             self._start_grace()
@@ -270,16 +270,23 @@ class Session:
             self.negotiator.open()
 
     def _on_failed(self) -> None:
-        """A media connection is gone. The client is made to come back: it is told to begin anew then."""
+        """A media connection is gone. Who leaves closes it just before saying so; anybody else is to come back."""
         if self.is_over:
             return
         self._has_failed = True
-        outbox = self._outbox
-        if outbox is None or not self._is_active:
+        if self._outbox is None or not self._is_active:
             self.leave(models.CONNECTION_TIMEOUT if self._is_active else models.JOIN_FAILURE)
             return
+        self._stop_grace()
+        self._grace = self._loop.call_later(_LAST_WORD_S, self._send_away)
+
+    def _send_away(self) -> None:
+        """Closes the socket, so that the client comes back; it is told to begin anew then."""
+        self._grace = None
+        self._is_sent_away = True
         self._start_grace()
-        outbox.finish()
+        if self._outbox is not None:
+            self._outbox.finish()
 
     def _on_live(self, track_sid: str, source: Source, codec: Codec, mid: str) -> None:
         if self.is_over:
@@ -319,5 +326,8 @@ class Session:
         claims, now_s = grants_of(self.participant, self.room), self._sessions.now_s
         return self._sessions.keys.sign_access(claims, api_key=self._api_key, now=now_s, life_s=TOKEN_LIFE_S)
 
+
+_LAST_WORD_S: Final = 1.0
+"""How long after its media connection a client's goodbye is awaited."""
 
 _SAID_BY_THE_CLIENT: Final = (models.CLIENT_INITIATED, models.USER_UNAVAILABLE, models.USER_REJECTED)
