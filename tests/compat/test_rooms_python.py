@@ -18,7 +18,7 @@ from livekit.protocol import models
 from roombell.rooms.signalling.sessions import SignalSettings
 from roombell.rooms.threaded import LiveKitServer
 from roombell.signing import VideoGrants
-from support.livekit_client import Cable, is_tone, joined
+from support.livekit_client import Cable, joined
 
 both_versions = pytest.mark.parametrize("single", [True, False], ids=["v1", "v0"])
 
@@ -46,8 +46,8 @@ async def test_clients_hear_and_see_each_other_and_the_webhooks_tell_the_whole_s
     async with joined(server, "alice", single=single) as alice, joined(server, "bob", single=single) as bob:
         voice, _ = await asyncio.gather(alice.speak(440), bob.speak(880))
         camera = await alice.show()
-        await alice.until(lambda: is_tone(alice.heard.get("bob"), 880), "bob's 880 Hz")
-        await bob.until(lambda: is_tone(bob.heard.get("alice"), 440), "alice's 440 Hz")
+        await alice.until_heard({"bob": 880})
+        await bob.until_heard({"alice": 440})
         await bob.until(lambda: bob.frames.get("alice", 0) >= 20, "20 pictures of alice")
         await alice.room.local_participant.unpublish_track(voice)
         await bob.until_told("track_unpublished")
@@ -57,7 +57,7 @@ async def test_clients_hear_and_see_each_other_and_the_webhooks_tell_the_whole_s
 
     receiver = WebhookReceiver(TokenVerifier(server.api_key, server.api_secret))
     messages = [receiver.receive(one.body.decode(), one.authorization) for one in server.webhooks.all]
-    assert [message.event for message in messages][0] == "room_started"
+    assert messages[0].event == "room_started"
     assert told_of(server, "alice") == [
         "participant_joined",
         "track_published",
@@ -84,20 +84,22 @@ async def test_clients_hear_and_see_each_other_and_the_webhooks_tell_the_whole_s
 async def test_a_client_that_loses_its_socket_comes_back_and_nobody_has_left(
     server: LiveKitServer, single: bool
 ) -> None:
-    async with Cable(server.url) as cable, joined(server, "bob", single=single) as bob:
-        async with joined(server, "alice", single=single, url=cable.url) as alice:
-            await asyncio.gather(alice.speak(440), bob.speak(880))
-            await bob.until(lambda: is_tone(bob.heard.get("alice"), 440), "alice")
-            cable.cut()
-            await alice.until_told("reconnected")
-            alice.heard.clear()
-            bob.heard.clear()
-            await alice.until(lambda: is_tone(alice.heard.get("bob"), 880), "bob after the resume")
-            await bob.until(lambda: is_tone(bob.heard.get("alice"), 440), "alice after her resume")
-            assert told_of(server, "alice") == ["participant_joined", "track_published"]
-            assert "participant_disconnected" not in bob.told
-            await bob.room.local_participant.publish_data(b"still here", reliable=True)
-            await alice.until(lambda: alice.data, "data after the resume")
+    async with AsyncExitStack() as stack:
+        cable = await stack.enter_async_context(Cable(server.url))
+        bob = await stack.enter_async_context(joined(server, "bob", single=single))
+        alice = await stack.enter_async_context(joined(server, "alice", single=single, url=cable.url))
+        await asyncio.gather(alice.speak(440), bob.speak(880))
+        await bob.until_heard({"alice": 440})
+        cable.cut()
+        await alice.until_told("reconnected")
+        alice.heard.clear()
+        bob.heard.clear()
+        await alice.until_heard({"bob": 880})
+        await bob.until_heard({"alice": 440})
+        assert told_of(server, "alice") == ["participant_joined", "track_published"]
+        assert "participant_disconnected" not in bob.told
+        await bob.room.local_participant.publish_data(b"still here", reliable=True)
+        await alice.until(lambda: alice.data, "data after the resume")
 
 
 @both_versions
@@ -122,7 +124,7 @@ async def test_a_client_whose_session_is_gone_joins_anew(server: LiveKitServer, 
 async def test_the_server_mutes_and_removes(server: LiveKitServer, sdk: api.LiveKitAPI, single: bool) -> None:
     async with joined(server, "bob", single=single) as bob, joined(server, "alice", single=single) as alice:
         voice = await alice.speak(440)
-        await bob.until(lambda: is_tone(bob.heard.get("alice"), 440), "alice")
+        await bob.until_heard({"alice": 440})
         await sdk.room.mute_published_track(
             api.MuteRoomTrackRequest(room="lab", identity="alice", track_sid=voice, muted=True)
         )
@@ -144,8 +146,7 @@ async def test_data_reaches_everybody_or_those_it_is_for(
         alice, bob, carol = [
             await stack.enter_async_context(joined(server, name, single=single)) for name in ("alice", "bob", "carol")
         ]
-        for client in (bob, carol):
-            await client.until(lambda: len(client.room.remote_participants) == 2, "the others")
+        await alice.until(lambda: len(alice.room.remote_participants) == 2, "the others")
         await alice.room.local_participant.publish_data(b"for all", reliable=True)
         await alice.room.local_participant.publish_data(b"for bob", reliable=True, destination_identities=["bob"])
         await alice.room.local_participant.publish_data(b"maybe", reliable=False)
@@ -189,7 +190,7 @@ async def test_rights_are_kept_to(server: LiveKitServer, single: bool) -> None:
         ghost = VideoGrants(hidden=True)
         await stack.enter_async_context(joined(server, "ghost", single=single, grants=ghost))
         await alice.speak(440)
-        await bob.until(lambda: is_tone(bob.heard.get("alice"), 440), "alice")
+        await bob.until_heard({"alice": 440})
         assert set(bob.room.remote_participants) == {"alice"}
         assert alice.heard == {}
         assert told_of(server, "bob") == ["participant_joined"]
@@ -205,12 +206,12 @@ async def test_a_subscriber_chooses_what_it_gets(server: LiveKitServer, single: 
             publications = bob.room.remote_participants["alice"].track_publications
             await bob.until(lambda: voice in publications, "alice's track")
             publications[voice].set_subscribed(True)
-            await bob.until(lambda: is_tone(bob.heard.get("alice"), 440), "alice")
+            await bob.until_heard({"alice": 440})
             publications[voice].set_subscribed(False)
             await bob.until_told("track_unsubscribed")
             bob.heard.clear()
             publications[voice].set_subscribed(True)
-            await bob.until(lambda: is_tone(bob.heard.get("alice"), 440), "alice again")
+            await bob.until_heard({"alice": 440})
 
 
 @both_versions
@@ -226,8 +227,8 @@ async def test_a_second_session_of_an_identity_puts_out_the_first(server: LiveKi
 async def test_participants_of_both_versions_meet_in_one_room(server: LiveKitServer) -> None:
     async with joined(server, "new", single=True) as new, joined(server, "old", single=False) as old:
         await asyncio.gather(new.speak(440), old.speak(880))
-        await new.until(lambda: is_tone(new.heard.get("old"), 880), "the older client")
-        await old.until(lambda: is_tone(old.heard.get("new"), 440), "the newer client")
+        await new.until_heard({"old": 880})
+        await old.until_heard({"new": 440})
 
 
 async def test_of_simulcast_one_layer_arrives(server: LiveKitServer) -> None:
@@ -242,7 +243,7 @@ async def test_a_participant_is_moved_with_its_tracks(server: LiveKitServer, sdk
         await server.webhooks.arrival("track_published", identity="alice")
         move = api.MoveParticipantRequest(room="lab", identity="alice", destination_room="hall")
         await sdk.room.move_participant(move)
-        await bob.until(lambda: is_tone(bob.heard.get("alice"), 440), "alice, who was moved here")
+        await bob.until_heard({"alice": 440})
         await alice.until(lambda: alice.room.name == "hall", "the other room")
         assert set(alice.room.remote_participants) == {"bob"}
 
@@ -256,10 +257,7 @@ async def test_eight_participants_hear_each_other(server: LiveKitServer, single:
         )
         await asyncio.gather(*(client.speak(tones[client.identity]) for client in clients))
         for client in clients:
-            others = {identity: hz for identity, hz in tones.items() if identity != client.identity}
-            await client.until(
-                lambda: all(is_tone(client.heard.get(identity), hz) for identity, hz in others.items()), "all others"
-            )
+            await client.until_heard({who: hz for who, hz in tones.items() if who != client.identity})
 
 
 KILLED = """

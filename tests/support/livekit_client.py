@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from typing import Self
 
 import numpy as np
 from livekit import rtc
@@ -13,10 +14,11 @@ from roombell.rooms.threaded import LiveKitServer
 from roombell.signing import VideoGrants
 
 RATE = 48_000
-FRAME = 480
+FRAME = 1920
+"""Samples given to the client at a time: 40 ms."""
 WAIT_S = 30.0
-SOUND_FRAMES = 60
-"""How many loud frames are looked at to find a tone."""
+SOUND_FRAMES = 4
+"""How many loud frames, of 100 ms, are looked at to find a tone."""
 
 
 class Client:
@@ -66,6 +68,10 @@ class Client:
         except TimeoutError:
             told = f"heard {self.heard}, saw {self.frames}, data {self.data}, told {self.told}"
             raise AssertionError(f"{self.identity} waited in vain for {what or is_true}: {told}") from None
+
+    async def until_heard(self, tones: dict[str, float]) -> None:
+        """Until each of these participants was heard with its tone."""
+        await self.until(lambda: all(is_tone(self.heard.get(who), hz) for who, hz in tones.items()), f"{tones}")
 
     async def until_told(self, name: str, count: int = 1) -> None:
         await self.until(lambda: self.told.count(name) >= count, name)
@@ -142,7 +148,7 @@ class Client:
     async def _listen(self, track: rtc.Track, identity: str) -> None:
         """Keeps the newest tone in ``heard``: the strongest frequency of each stretch of loud frames."""
         loud: list[np.ndarray] = []
-        stream = rtc.AudioStream(track, sample_rate=RATE, num_channels=1)
+        stream = rtc.AudioStream(track, sample_rate=RATE, num_channels=1, frame_size_ms=100)
         async for event in stream:
             samples = np.frombuffer(event.frame.data, dtype=np.int16).astype(float)
             if np.sqrt((samples * samples).mean()) < 200:
@@ -200,7 +206,7 @@ class Cable:
         self._server: asyncio.Server | None = None
         self.connections = 0
 
-    async def __aenter__(self) -> Cable:
+    async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
         return self
 

@@ -14,7 +14,7 @@ RELIABLE: Final = "_reliable"
 LOSSY: Final = "_lossy"
 
 BUFFERED_BYTES_MAX: Final = {RELIABLE: 4_000_000, LOSSY: 256_000}
-"""How much waits for a client that takes nothing; what comes after is dropped for it alone."""
+"""How much waits for a client that takes nothing, or has no channel yet; what comes after is dropped for it alone."""
 
 _log: Final = logging.getLogger("roombell.rooms.media")
 
@@ -28,6 +28,8 @@ class Channels:
     def __init__(self, on_data: Callable[[str, bytes], None]) -> None:
         self._on_data = on_data
         self._out: dict[str, RTCDataChannel] = {}
+        self._early: dict[str, list[bytes]] = {RELIABLE: [], LOSSY: []}
+        """What came before the channels were open: a participant is active a moment earlier."""
         self.dropped = 0
         """Messages that a client did not get since too many waited for it."""
 
@@ -38,6 +40,8 @@ class Channels:
         reliable = RTCDataChannelParameters(label=RELIABLE)
         lossy = RTCDataChannelParameters(label=LOSSY, ordered=False, maxRetransmits=0)
         self._out = {form.label: RTCDataChannel(sctp, form) for form in (reliable, lossy)}
+        for channel in self._out.values():
+            channel.on("open", lambda channel=channel: self._on_open(channel))
 
     def take(self, channel: RTCDataChannel) -> None:
         """Listens to a channel that the client opened; those of other names are for nobody here."""
@@ -54,14 +58,27 @@ class Channels:
         channel.on("message", receive)
 
     def send(self, label: str, message: bytes) -> None:
-        """Sends, or drops where the channel is not open or the client is too far behind."""
+        """Sends, or drops where the client is too far behind."""
         channel = self._out.get(label)
-        if channel is None or channel.readyState != "open":
-            return
-        if channel.bufferedAmount > BUFFERED_BYTES_MAX[label]:
+        if channel is None or channel.readyState == "connecting":
+            early = self._early[label]
+            if sum(map(len, early)) + len(message) <= BUFFERED_BYTES_MAX[label]:
+                early.append(message)
+            else:
+                self.dropped += 1
+        elif channel.bufferedAmount > BUFFERED_BYTES_MAX[label]:
             self.dropped += 1
-            return
-        try:
-            channel.send(message)
-        except (InvalidStateError, ValueError) as error:
-            _log.debug("A message of %d bytes was not sent on %s: %s", len(message), label, error)
+        else:
+            _send(channel, message)
+
+    def _on_open(self, channel: RTCDataChannel) -> None:
+        early, self._early[channel.label] = self._early[channel.label], []
+        for message in early:
+            _send(channel, message)
+
+
+def _send(channel: RTCDataChannel, message: bytes) -> None:
+    try:
+        channel.send(message)
+    except (InvalidStateError, ValueError) as error:
+        _log.debug("A message of %d bytes was not sent on %s: %s", len(message), channel.label, error)
