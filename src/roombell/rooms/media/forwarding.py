@@ -1,7 +1,7 @@
 """From one who publishes to those who subscribe: packets go on as they came, under the subscriber's own numbers.
 
-A sink's section may be used again for another track, and a source may begin anew under another SSRC. Sequence numbers
-and timestamps then go on where they were: SRTP refuses what jumps back, and a decoder takes it for loss.
+A source may begin anew under another SSRC, and a sink may pause. Sequence numbers and timestamps then go on where they
+were: SRTP refuses what jumps back, and a decoder takes it for loss.
 """
 
 from __future__ import annotations
@@ -153,7 +153,7 @@ class Reception:
 
 
 class Sink:
-    """A section of a subscriber, and what was sent in it.
+    """One track on its way to one subscriber.
 
     :param send_rtp: takes a packet.
     :param send_rtcp: takes a report.

@@ -81,6 +81,10 @@ class Link:
         self._sinks[sink.ssrc] = sink
         return sink
 
+    def drop_sink(self, sink: Sink) -> None:
+        """Feedback for it is nobody's from now on."""
+        self._sinks.pop(sink.ssrc, None)
+
     def route(self, description: Description) -> None:
         """Takes from an offer which SSRC is whose. The rest is learned from the packets."""
         self._source_by_ssrc.clear()

@@ -84,7 +84,7 @@ class Peer:
         self._publisher = link(is_primary=not two_and_subscriber, is_controlling=False)
         self._subscriber = self._publisher if is_single else link(is_primary=two_and_subscriber, is_controlling=True)
         now_s = asyncio.get_running_loop().time
-        self.subscriptions = Subscriptions(self._subscriber.new_sink, secrets.token_hex(8), now_s)
+        self.subscriptions = Subscriptions(self._subscriber, secrets.token_hex(8), now_s)
         self._offered: sdp.Description | None = None
         self._session_id = secrets.randbelow(2**62)
         self._version = 0
