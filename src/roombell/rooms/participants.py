@@ -75,6 +75,15 @@ class Participants:
         participant = self._enter(room, joining)
         return Joined(copy_of_room(room), told(participant), self._others(participant))
 
+    def check(self, joining: Joining) -> None:
+        """What can be said of a join before it: not whether there is a place, which may be another's by then.
+
+        :raises Refused: as ``join`` would.
+        """
+        self._check(joining)
+        if joining.room not in self._world.rooms and not self._makes_room(joining):
+            raise no_room()
+
     def welcome(self, sid: str) -> None:
         """It was told that it joined: state JOINED, and the others see it."""
         participant = self._world.participant(sid)
@@ -226,9 +235,12 @@ class Participants:
     def _room_for(self, joining: Joining) -> Room:
         if joining.room in self._world.rooms:
             return self._world.rooms[joining.room]
-        if not self._world.settings.auto_create and not joining.may_create_room:
+        if not self._makes_room(joining):
             raise no_room()
         return self._rooms.ensure(joining.room, _creation(joining))
+
+    def _makes_room(self, joining: Joining) -> bool:
+        return self._world.settings.auto_create or joining.may_create_room
 
     def _check_place(self, room: Room, joining: Joining) -> None:
         """Whoever takes an old session's place needs no new one."""
