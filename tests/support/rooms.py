@@ -102,3 +102,88 @@ def refusal(command: Callable[[], object]) -> str:
     except Refused as refused:
         return refused.refusal.value
     return ""
+
+
+class Ledger:
+    """Books every event of a room server, and objects to what the promises forbid."""
+
+    def __init__(self) -> None:
+        self.open_rooms: dict[str, str] = {}
+        """Sids of the rooms that are open, by name."""
+        self.finished: set[str] = set()
+        self.present: dict[str, str] = {}
+        """Rooms' names of those who joined, by participant's sid."""
+        self.joined: set[str] = set()
+        self.left: set[str] = set()
+        self.aborted: set[str] = set()
+        self.tracks: dict[str, str] = {}
+        """Participants' sids of the tracks that are published, by the track's sid."""
+        self.recordings: dict[str, str] = {}
+        """The last event of each recording."""
+        self.publishing: set[str] = set()
+        self.created_at = 0
+
+    def book(self, event: WebhookEvent) -> None:
+        assert event.created_at >= self.created_at, "time went back"
+        self.created_at = event.created_at
+        if event.room_sid and not event.egress_id:
+            assert self._is_open(event) or event.type == "room_started", f"{event}: the room is not open"
+        getattr(self, f"_{event.type}")(event)
+
+    def _is_open(self, event: WebhookEvent) -> bool:
+        return self.open_rooms.get(event.room_name) == event.room_sid
+
+    def _room_started(self, event: WebhookEvent) -> None:
+        assert event.room_name not in self.open_rooms
+        assert event.room_sid not in self.finished
+        self.open_rooms[event.room_name] = event.room_sid
+
+    def _room_finished(self, event: WebhookEvent) -> None:
+        assert event.room_name not in self.present.values(), "somebody is still in it"
+        del self.open_rooms[event.room_name]
+        self.finished.add(event.room_sid)
+
+    def _participant_joined(self, event: WebhookEvent) -> None:
+        sid = event.participant_sid
+        assert sid not in self.joined | self.left | self.aborted
+        self.joined.add(sid)
+        self.present[sid] = event.room_name
+
+    def _participant_left(self, event: WebhookEvent) -> None:
+        sid = event.participant_sid
+        assert sid in self.joined, "left without joined"
+        assert sid not in self.left, "left twice"
+        assert sid not in self.tracks.values(), "a track is still published"
+        self.left.add(sid)
+        assert self.present.pop(sid) == event.room_name
+
+    def _participant_connection_aborted(self, event: WebhookEvent) -> None:
+        assert event.participant_sid not in self.joined | self.left | self.aborted
+        self.aborted.add(event.participant_sid)
+
+    def _track_published(self, event: WebhookEvent) -> None:
+        assert event.track_sid not in self.tracks
+        assert event.participant_sid not in self.left | self.aborted
+        self.tracks[event.track_sid] = event.participant_sid
+
+    def _track_unpublished(self, event: WebhookEvent) -> None:
+        assert self.tracks.pop(event.track_sid) == event.participant_sid
+
+    def _egress_started(self, event: WebhookEvent) -> None:
+        assert event.egress_id not in self.recordings
+        self.recordings[event.egress_id] = event.type
+
+    def _egress_updated(self, event: WebhookEvent) -> None:
+        assert self.recordings[event.egress_id] in ("egress_started", "egress_updated")
+        self.recordings[event.egress_id] = event.type
+
+    def _egress_ended(self, event: WebhookEvent) -> None:
+        assert self.recordings[event.egress_id] in ("egress_started", "egress_updated")
+        self.recordings[event.egress_id] = event.type
+
+    def _ingress_started(self, event: WebhookEvent) -> None:
+        assert event.ingress_id not in self.publishing
+        self.publishing.add(event.ingress_id)
+
+    def _ingress_ended(self, event: WebhookEvent) -> None:
+        self.publishing.discard(event.ingress_id)

@@ -116,21 +116,9 @@ class Scripted:
         :param source: one of ``SOURCES``.
         :param media: False: the track is announced, and no packet comes.
         """
-        if source not in SOURCES:
-            raise UsageError(f"There is no source {source!r}; there is: {', '.join(SOURCES)}.")
-        number, kind = SOURCES[source]
-        request = rtc.AddTrackRequest(
-            cid=f"{source}-{len(self.tracks)}",
-            name=name or source,
-            type=kind,
-            source=number,
-            muted=muted,
-            stream="camera",
-            width=1280 if kind == models.VIDEO else 0,
-            height=720 if kind == models.VIDEO else 0,
-        )
+        request = track_request(source, name=name, cid=f"{source}-{len(self.tracks)}", muted=muted)
         track_sid = self._hub.do(self._hub.tracks.add, self.sid, request).sid
-        self.tracks[name or source] = track_sid
+        self.tracks[request.name] = track_sid
         if media:
             self._hub.do(self._hub.tracks.media, self.sid, track_sid)
         return track_sid
@@ -182,3 +170,24 @@ class Scripted:
                 f"{self.identity} publishes no track {name!r}; it does: {', '.join(self.tracks) or 'none'}."
             )
         return sid
+
+
+def track_request(source: str, *, name: str = "", cid: str = "", muted: bool = False) -> rtc.AddTrackRequest:
+    """The request of a client that publishes ``source``.
+
+    :raises UsageError: there is no such source.
+    """
+    if source not in SOURCES:
+        raise UsageError(f"There is no source {source!r}; there is: {', '.join(SOURCES)}.")
+    number, kind = SOURCES[source]
+    is_video = kind == models.VIDEO
+    return rtc.AddTrackRequest(
+        cid=cid,
+        name=name or source,
+        type=kind,
+        source=number,
+        muted=muted,
+        stream="camera",
+        width=1280 if is_video else 0,
+        height=720 if is_video else 0,
+    )
