@@ -207,7 +207,7 @@ def test_a_crash_forgets_everything_and_tells_nothing() -> None:
         # What only shows while it is played
         ("steps:\n  - {leave: alice}", "call.yaml:2: steps[0]: alice is not in room demo at that time."),
         ("steps:\n  - {delete: demo}", "call.yaml:2: steps[0]: delete demo: requested room does not exist"),
-        ("steps:\n  - join: a\n  - {publish: mic, by: a}", "call.yaml:3: steps[1]: There is no source 'mic'; there is:"),
+        ("steps:\n  - join: a\n  - {publish: mic, by: a}", "call.yaml:3: steps[1].publish: expected microphone or camera or"),
         ("steps:\n  - join: a\n  - {mute: face, by: a}", "call.yaml:3: steps[1]: a publishes no track 'face' at that"),
         ("steps:\n  - {stop: main}", "call.yaml:2: steps[0]: There is no recording or ingress 'main' at that time; there"),
         ("steps:\n  - {record: main}", "call.yaml:2: steps[0]: record main: requested room does not exist"),
