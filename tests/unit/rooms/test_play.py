@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 
+import msgspec
 import pytest
 from livekit.protocol import egress, models
 
@@ -222,6 +223,7 @@ def test_a_mistake_is_told_with_its_file_line_and_key(text: str, message: str) -
 def test_every_shipped_scenario_plays_to_its_end(name: str) -> None:
     scenario = shipped(name)
     assert scenario.title
+    scenario = msgspec.structs.replace(scenario, repeat=min(scenario.repeat, 20))
     told = list(play(scenario, start_ms=START_MS, token_bytes=random.Random(1).randbytes))
     assert len(told) >= 4
     assert [one.at_ms for one in told] == sorted(one.at_ms for one in told)
