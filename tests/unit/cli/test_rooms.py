@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import signal
+import time
 
+import aiohttp
 import pytest
 from livekit import api
 from livekit.protocol import egress, models
@@ -11,6 +13,7 @@ from livekit.protocol import egress, models
 from roombell.cli.rooms_play import _Pace
 from roombell.receiver import Receiver
 from roombell.rooms.play.shipped import shipped_names, shipped_text
+from roombell.signing import AccessClaims, KeyRing, VideoGrants
 from roombell.testing import virtual_time
 from roombell.testing.behaviours import reply
 from roombell.testing.endpoint import ScriptedEndpoint
@@ -155,3 +158,23 @@ async def test_livekits_own_configuration_says_who_may_call_and_where_events_go(
             await app.wait_for(1)
         assert "a-secret" not in "\n".join(server.lines)
         assert await server.stop() == 0
+
+
+async def test_the_rooms_of_serve_dev_deliver_what_a_recording_names_too(start):
+    async with ScriptedEndpoint() as own:
+        service = await start("serve", "--dev", "--port", "0", "--rooms-port", "0")
+        port = (await service.until(r"ws://127\.0\.0\.1:(\d+)"))[1]
+        claims = AccessClaims(video=VideoGrants(room_record=True))
+        token = KeyRing({"devkey": "secret"}).sign_access(claims, api_key="devkey", now=time.time(), life_s=60)
+        request = {
+            "url": "https://example.com",
+            "fileOutputs": [{"filepath": "roombell-fail"}],
+            "webhooks": [{"url": own.url}],
+        }
+        async with aiohttp.ClientSession() as client:
+            url = f"http://127.0.0.1:{port}/twirp/livekit.Egress/StartWebEgress"
+            async with client.post(url, json=request, headers={"Authorization": f"Bearer {token}"}) as answer:
+                assert answer.status == 200, await answer.text()
+        received = await own.wait_for(2)
+        assert [one.event.type for one in received] == ["egress_started", "egress_ended"]
+        assert await service.stop() == 0
