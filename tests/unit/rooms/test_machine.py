@@ -417,6 +417,7 @@ def test_who_does_not_listen_is_told_nothing(desk: Desk) -> None:
         ("invalid_argument", lambda desk: desk.join("")),
         ("invalid_argument", lambda desk: desk.join("x" * 257)),
         ("invalid_argument", lambda desk: desk.join("bob", "")),
+        ("invalid_argument", lambda desk: desk.join("bob", name="x" * 257)),
         ("invalid_argument", lambda desk: desk.join("bob", attributes={"a": "x" * 64_000})),
         ("resource_exhausted", lambda desk: desk.join("carol", "small")),
         ("invalid_argument", lambda desk: desk.participants.move("demo", "alice", "demo")),
