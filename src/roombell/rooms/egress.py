@@ -281,7 +281,7 @@ class Egresses(Watcher):
             results.finish(info, recording.wanted, world.now_ms, is_empty=is_empty)
         else:
             results.break_off(info, world.now_ms, error)
-        self._by_room.get(info.room_name, {}).pop(info.egress_id, None)
+        self._forget_room_of(recording)
         world.timers.cancel(("order", info.egress_id))
         self._dismiss_recorder(recording)
         world.happened(world.builder.egress_ended(info), recording.webhooks)
@@ -329,6 +329,13 @@ class Egresses(Watcher):
         self._all[recording.info.egress_id] = recording
         if recording.info.room_name:
             self._by_room.setdefault(recording.info.room_name, {})[recording.info.egress_id] = recording
+
+    def _forget_room_of(self, recording: Egress) -> None:
+        name = recording.info.room_name
+        running = self._by_room.get(name, {})
+        running.pop(recording.info.egress_id, None)
+        if not running:
+            self._by_room.pop(name, None)
 
     def _of(self, room: Room) -> tuple[Egress, ...]:
         """Its recordings that are not over."""

@@ -271,7 +271,6 @@ class Participants:
         world.participants[info.sid] = participant
         world.timers.set(("join", info.sid), world.now_ms + world.settings.join_timeout_ms)
         if not participant.is_dependent:
-            room.was_joined = True
             world.timers.cancel(("room", room.info.name))
         world.count(room)
         return participant
