@@ -6,7 +6,7 @@ and the exhaustive tests come from these tables.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from enum import StrEnum
 from typing import Final, Generic, TypeVar
 
@@ -50,6 +50,11 @@ class LifeCycle(Generic[S, M]):
         if (state, move) not in self.table:
             raise IllegalMove(f"A {self.name} in state {state} cannot {move.value}.")
         return self.table[state, move]
+
+    def diagram(self, name_of: Callable[[S], str]) -> str:
+        """The table as a Mermaid state diagram, for the reference."""
+        lines = [f"    {name_of(before)} --> {name_of(after)}: {move}" for (before, move), after in self.table.items()]
+        return "\n".join(("stateDiagram-v2", *lines))
 
 
 class ParticipantMove(StrEnum):

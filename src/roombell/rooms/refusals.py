@@ -48,7 +48,12 @@ STATUS_BY_CODE: Final = {
 
 
 class Refused(PeerError):
-    """The request cannot be done. Nothing of it was."""
+    """The request cannot be done. Nothing of it was.
+
+    ``refusal`` is the Twirp code, ``http_status`` the status that goes with it.
+    """
+
+    code = "refused"
 
     def __init__(self, refusal: Code, message: str) -> None:
         self.refusal = refusal

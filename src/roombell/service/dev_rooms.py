@@ -12,6 +12,7 @@ from roombell.engine.ports import Clock
 from roombell.errors import ConfigError
 from roombell.events import WebhookEvent
 from roombell.service.messages import HTML, Request, Response, error_response, json_response
+from roombell.service.room_webhooks import ExtraWebhooks
 from roombell.service.router import Router
 from roombell.signing import AccessClaims, KeyRing, VideoGrants
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 LIVEKIT_PORT: Final = 7880
 TOKEN_PATH: Final = "/dev/token"  # noqa: S105 - a path
 TOKEN_LIFE_S: Final = 6 * 3600
+EXTRA_TIMEOUT_S: Final = 2.0
+"""How long the last webhooks of recordings may take when the service stops."""
 
 _NAME_CHARS_MAX: Final = 100
 _LOCAL_HOSTS: Final = ("localhost", "127.0.0.1", "[::1]")
@@ -49,6 +52,7 @@ class DevRooms:
         self._port = port
         self._clock = clock
         self._take = take
+        self._extra = ExtraWebhooks(keys)
         self._server: RoomServer | None = None
         self.why_off = ""
         """Why there are no rooms, and what to do about it; empty where there are."""
@@ -78,6 +82,7 @@ class DevRooms:
         """Ends every room; the last events have been given to ``take`` by then."""
         if self._server is not None:
             await self._server.stop()
+        await self._extra.stop(grace_s=EXTRA_TIMEOUT_S)
 
     def add_to(self, router: Router) -> None:
         """What the page is made of, and the tokens that it joins with."""
@@ -85,8 +90,9 @@ class DevRooms:
         for path, (name, kind) in STATIC.items():
             router.add(path, GET=_file(name, kind))
 
-    def _on_event(self, happened: Happened) -> None:
+    async def _on_event(self, happened: Happened) -> None:
         self._take(happened.event)
+        await self._extra.take(happened)
 
     def page(self, _request: Request) -> Response:
         """``GET /`` where there are rooms. It may run its own scripts and talk to the room server, and nothing else."""

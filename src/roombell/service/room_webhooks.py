@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
@@ -32,11 +32,11 @@ _log: Final = logging.getLogger("roombell.rooms")
 class ExtraWebhooks:
     """Delivers events to the webhooks that recordings name.
 
-    :param settings: the keys that may sign.
+    :param keys: those that may sign; the first one does where a webhook names none.
     """
 
-    def __init__(self, settings: Settings, hooks: Iterable[Hook] = ()) -> None:
-        self._keys = settings.keys
+    def __init__(self, keys: Mapping[str, str], hooks: Iterable[Hook] = ()) -> None:
+        self._keys = keys
         self._hooks = tuple(hooks)
         self._notifiers: dict[ExtraWebhook, Notifier] = {}
 
@@ -82,7 +82,7 @@ class RoomWebhooks:
         hooks = tuple(hooks)
         kept_nowhere = StoreSettings(kind=StoreKind.MEMORY, path="")
         self._notifier = Notifier.from_settings(msgspec.structs.replace(settings, store=kept_nowhere), hooks=hooks)
-        self._extra = ExtraWebhooks(settings, hooks)
+        self._extra = ExtraWebhooks(settings.keys, hooks)
 
     async def start(self) -> None:
         await self._notifier.start()

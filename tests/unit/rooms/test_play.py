@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 
+import msgspec
 import pytest
 from livekit.protocol import egress, models
 
@@ -207,7 +208,7 @@ def test_a_crash_forgets_everything_and_tells_nothing() -> None:
         # What only shows while it is played
         ("steps:\n  - {leave: alice}", "call.yaml:2: steps[0]: alice is not in room demo at that time."),
         ("steps:\n  - {delete: demo}", "call.yaml:2: steps[0]: delete demo: requested room does not exist"),
-        ("steps:\n  - join: a\n  - {publish: mic, by: a}", "call.yaml:3: steps[1]: There is no source 'mic'; there is:"),
+        ("steps:\n  - join: a\n  - {publish: mic, by: a}", "call.yaml:3: steps[1].publish: expected microphone or camera or"),
         ("steps:\n  - join: a\n  - {mute: face, by: a}", "call.yaml:3: steps[1]: a publishes no track 'face' at that"),
         ("steps:\n  - {stop: main}", "call.yaml:2: steps[0]: There is no recording or ingress 'main' at that time; there"),
         ("steps:\n  - {record: main}", "call.yaml:2: steps[0]: record main: requested room does not exist"),
@@ -222,6 +223,7 @@ def test_a_mistake_is_told_with_its_file_line_and_key(text: str, message: str) -
 def test_every_shipped_scenario_plays_to_its_end(name: str) -> None:
     scenario = shipped(name)
     assert scenario.title
+    scenario = msgspec.structs.replace(scenario, repeat=min(scenario.repeat, 20))
     told = list(play(scenario, start_ms=START_MS, token_bytes=random.Random(1).randbytes))
     assert len(told) >= 4
     assert [one.at_ms for one in told] == sorted(one.at_ms for one in told)

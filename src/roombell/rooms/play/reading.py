@@ -12,6 +12,7 @@ from roombell.config.keys import read_text
 from roombell.errors import ConfigError
 from roombell.events import EVENT_TYPES
 from roombell.rooms.play.scenario import OPTIONS, REQUIRED, Action, Misbehaviour, Option, Scenario, Step, Trick
+from roombell.rooms.scripted import SOURCES
 
 STEPS_MAX: Final = 2_000
 REPEAT_MAX: Final = 100_000
@@ -92,6 +93,8 @@ def _step(item: Value, before_ms: int) -> Step:
     subject = section.get(action)
     if subject is None and action not in (Action.CREATE, Action.DELETE, Action.CRASH):
         raise item.error(f"`{action}` says nothing; whom or what is it about?")
+    if action == Action.PUBLISH and subject is not None:
+        subject.word(tuple(SOURCES))
     _check(given)
     return Step(_at(item, section, before_ms), action, "" if subject is None else subject.text(), given, item)
 
