@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Self
 
@@ -36,6 +36,7 @@ class Client:
         """Names of the room's events, as they came."""
         self._changed = asyncio.Condition()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._closing: list[Callable[[], Awaitable[None]]] = []
         self.room.on("track_subscribed", self._on_track)
         self.room.on("data_received", self._on_data)
         for name in (
@@ -79,6 +80,7 @@ class Client:
     async def speak(self, hz: float) -> str:
         """Publishes a tone; returns the track's sid."""
         voice = rtc.AudioSource(RATE, 1)
+        self._closing.append(voice.aclose)
         track = rtc.LocalAudioTrack.create_audio_track("voice", voice)
         options = rtc.TrackPublishOptions(source=rtc.TrackSource.SOURCE_MICROPHONE)
         publication = await self.room.local_participant.publish_track(track, options)
@@ -96,6 +98,7 @@ class Client:
     async def show(self, *, width: int = 320, height: int = 180, simulcast: bool = False) -> str:
         """Publishes a picture that changes; returns the track's sid."""
         camera = rtc.VideoSource(width, height)
+        self._closing.append(camera.aclose)
         track = rtc.LocalVideoTrack.create_video_track("camera", camera)
         options = rtc.TrackPublishOptions(source=rtc.TrackSource.SOURCE_CAMERA, simulcast=simulcast)
         publication = await self.room.local_participant.publish_track(track, options)
@@ -117,6 +120,8 @@ class Client:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.room.disconnect()
+        for close in self._closing:
+            await close()
 
     def _keep(self, work) -> None:
         task = asyncio.ensure_future(work)
@@ -149,6 +154,7 @@ class Client:
         """Keeps the newest tone in ``heard``: the strongest frequency of each stretch of loud frames."""
         loud: list[np.ndarray] = []
         stream = rtc.AudioStream(track, sample_rate=RATE, num_channels=1, frame_size_ms=100)
+        self._closing.append(stream.aclose)
         async for event in stream:
             samples = np.frombuffer(event.frame.data, dtype=np.int16).astype(float)
             if np.sqrt((samples * samples).mean()) < 200:
@@ -162,7 +168,9 @@ class Client:
                 self._notify()
 
     async def _watch(self, track: rtc.Track, identity: str) -> None:
-        async for _ in rtc.VideoStream(track):
+        stream = rtc.VideoStream(track)
+        self._closing.append(stream.aclose)
+        async for _ in stream:
             self.frames[identity] = self.frames.get(identity, 0) + 1
             self._notify()
 

@@ -28,7 +28,7 @@ EXTRA_TIMEOUT_S: Final = 2.0
 
 _NAME_CHARS_MAX: Final = 100
 _LOCAL_HOSTS: Final = ("localhost", "127.0.0.1", "[::1]")
-_STATIC: Final = {
+STATIC: Final = {
     "/dev/rooms.js": ("rooms.js", b"text/javascript; charset=utf-8"),
     "/dev/rooms.css": ("rooms.css", b"text/css; charset=utf-8"),
     "/dev/livekit-client.js": ("livekit-client.umd.js", b"text/javascript; charset=utf-8"),
@@ -87,7 +87,7 @@ class DevRooms:
     def add_to(self, router: Router) -> None:
         """What the page is made of, and the tokens that it joins with."""
         router.add(TOKEN_PATH, GET=self._token)
-        for path, (name, kind) in _STATIC.items():
+        for path, (name, kind) in STATIC.items():
             router.add(path, GET=_file(name, kind))
 
     async def _on_event(self, happened: Happened) -> None:
