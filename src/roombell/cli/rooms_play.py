@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 SPEED_MAX: Final = 100_000.0
 DELIVER_TIMEOUT_S: Final = 60.0
 """How long the last webhooks may take when a scenario is over."""
+CUT_SHORT_TIMEOUT_S: Final = 2.0
+"""The same where it did not come to its end: a mistake in it, or Ctrl-C."""
 
 
 @click.command(short_help="Play a scenario of what happens in rooms.")
@@ -107,16 +109,17 @@ async def _play(scenario: Scenario, settings: Settings, speed: float, screen: Sc
     # Without waiting, it ends now; else events would come from the future.
     start_ms = int(time.time() * 1000) - (0 if speed else scenario.lasts_ms)
     screen.output.note((_told(scenario, speed), "bold"))
-    pace = _Pace(start_ms, speed)
+    pace, owed, grace_s = _Pace(start_ms, speed), 0, CUT_SHORT_TIMEOUT_S
     try:
         for told in played(scenario, start_ms=start_ms, token_bytes=token_bytes):
             await pace.until(told.at_ms)
             screen.event(told.happened.event, told.at_ms)
             await webhooks.take(told.happened)
+            owed += len(settings.endpoints) + len(told.happened.webhooks)
+        grace_s = DELIVER_TIMEOUT_S
     finally:
-        await webhooks.stop(grace_s=DELIVER_TIMEOUT_S)
+        await webhooks.stop(grace_s=grace_s)
     screen.end()
-    owed = screen.events * len(settings.endpoints)
     return ExitCode.OK if screen.delivered >= owed and not screen.failed else ExitCode.FAILED
 
 

@@ -56,16 +56,13 @@ class Egresses(Watcher):
 
         :raises Refused: there is none, or it is ending or over.
         """
-        recording = self._get(egress_id)
-        if not EGRESS.allows(recording.info.status, EgressMove.STOP):
-            status = EgressStatus.Name(recording.info.status)
-            raise Refused(Code.FAILED_PRECONDITION, f"egress with status {status} cannot be stopped")
+        recording = self._running(egress_id, EgressMove.STOP, "be stopped")
         self._stop(recording, STOPPED_BY_API)
         return recording.copy()
 
     def finish(self, egress_id: str) -> EgressInfo:
         """Its source ends, as when a web page says so. Else as ``stop``."""
-        recording = self._running(egress_id, EgressMove.STOP)
+        recording = self._running(egress_id, EgressMove.STOP, "finish")
         self._stop(recording, SOURCE_CLOSED)
         return recording.copy()
 
@@ -74,7 +71,7 @@ class Egresses(Watcher):
 
         :raises Refused: there is none, or it is over.
         """
-        recording = self._running(egress_id, EgressMove.FAIL)
+        recording = self._running(egress_id, EgressMove.FAIL, "fail")
         self._end(recording, EgressMove.FAIL, error, error_code)
         return recording.copy()
 
@@ -83,7 +80,7 @@ class Egresses(Watcher):
 
         :raises Refused: there is none, or it is over.
         """
-        recording = self._running(egress_id, EgressMove.ABORT)
+        recording = self._running(egress_id, EgressMove.ABORT, "be aborted")
         self._end(recording, EgressMove.ABORT, error, 412)
         return recording.copy()
 
@@ -92,7 +89,7 @@ class Egresses(Watcher):
 
         :raises Refused: there is none, or it does not run.
         """
-        recording = self._running(egress_id, EgressMove.LIMIT)
+        recording = self._running(egress_id, EgressMove.LIMIT, "reach its limit")
         self._end(recording, EgressMove.LIMIT, "Session limit reached", 413)
         return recording.copy()
 
@@ -101,7 +98,7 @@ class Egresses(Watcher):
 
         :raises Refused: there is none, or no such stream is live.
         """
-        recording = self._running(egress_id, EgressMove.LIMIT)
+        recording = self._running(egress_id, EgressMove.LIMIT, "lose a stream")
         stream = results.live_stream(recording.info, url)
         if stream is None:
             raise Refused(Code.NOT_FOUND, "stream is not found")
@@ -114,7 +111,7 @@ class Egresses(Watcher):
 
     def update_layout(self, request: egress.UpdateLayoutRequest) -> EgressInfo:
         """:raises Refused: there is none, it is over, or it has no layout."""
-        recording = self._running(request.egress_id, EgressMove.STOP)
+        recording = self._running(request.egress_id, EgressMove.STOP, "be updated")
         match recording.info.WhichOneof("request"):
             case "room_composite":
                 recording.info.room_composite.layout = request.layout
@@ -129,7 +126,7 @@ class Egresses(Watcher):
 
         :raises Refused: there is none, it does not run, it streams nothing, or a removed stream is not live.
         """
-        recording, now_ms = self._running(request.egress_id, EgressMove.LIMIT), self._world.now_ms
+        recording, now_ms = self._running(request.egress_id, EgressMove.LIMIT, "be updated"), self._world.now_ms
         if not recording.info.stream_results:
             raise missing("output")
         ending = [results.live_stream(recording.info, url) for url in request.remove_output_urls]
@@ -284,7 +281,7 @@ class Egresses(Watcher):
             results.finish(info, recording.wanted, world.now_ms, is_empty=is_empty)
         else:
             results.break_off(info, world.now_ms, error)
-        self._by_room.get(info.room_name, {}).pop(info.egress_id, None)
+        self._forget_room_of(recording)
         world.timers.cancel(("order", info.egress_id))
         self._dismiss_recorder(recording)
         world.happened(world.builder.egress_ended(info), recording.webhooks)
@@ -333,6 +330,13 @@ class Egresses(Watcher):
         if recording.info.room_name:
             self._by_room.setdefault(recording.info.room_name, {})[recording.info.egress_id] = recording
 
+    def _forget_room_of(self, recording: Egress) -> None:
+        name = recording.info.room_name
+        running = self._by_room.get(name, {})
+        running.pop(recording.info.egress_id, None)
+        if not running:
+            self._by_room.pop(name, None)
+
     def _of(self, room: Room) -> tuple[Egress, ...]:
         """Its recordings that are not over."""
         return tuple(self._by_room.get(room.info.name, {}).values())
@@ -346,12 +350,12 @@ class Egresses(Watcher):
             raise no_egress()
         return self._all[egress_id]
 
-    def _running(self, egress_id: str, move: EgressMove) -> Egress:
-        """The recording, if the move is open to it."""
+    def _running(self, egress_id: str, move: EgressMove, what: str) -> Egress:
+        """The recording, if the move is open to it; ``what`` is asked of it."""
         recording = self._get(egress_id)
         if not EGRESS.allows(recording.info.status, move):
             status = EgressStatus.Name(recording.info.status)
-            raise Refused(Code.FAILED_PRECONDITION, f"egress with status {status} cannot {move.value}")
+            raise Refused(Code.FAILED_PRECONDITION, f"egress with status {status} cannot {what}")
         return recording
 
     def _start_by_itself(self, request: Request, room: Room) -> None:

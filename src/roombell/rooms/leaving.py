@@ -42,9 +42,10 @@ class Leaving:
         world.tell(participant, Left(reason, action))
         for watcher in world.watchers:
             watcher.participant_gone(participant)
-        self._start_clock(room)
+        if not participant.is_dependent:
+            self._start_clock(room)
 
     def _start_clock(self, room: Room) -> None:
         """Nobody keeps it alive any more: it stays for its departure timeout."""
-        if room.was_joined and all(one.is_dependent for one in room.participants.values()):
+        if all(one.is_dependent for one in room.participants.values()):
             self._world.timers.set(("room", room.info.name), self._world.now_ms + room.info.departure_timeout * 1000)

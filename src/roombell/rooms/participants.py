@@ -147,7 +147,7 @@ class Participants:
         :raises Refused: it is not there, or too much of something.
         """
         participant = self._world.participant_in(request.room, request.identity)
-        self._check_sizes(request.metadata, {**participant.info.attributes, **request.attributes})
+        self._check_sizes(request.name, request.metadata, {**participant.info.attributes, **request.attributes})
         self._change(participant, request.name, request.metadata, request.attributes)
         if request.HasField("permission"):
             self._permit(participant, request.permission)
@@ -162,7 +162,7 @@ class Participants:
         participant = self._world.participant(sid)
         if not participant.info.permission.can_update_metadata:
             raise not_allowed()
-        self._check_sizes(metadata, {**participant.info.attributes, **attributes})
+        self._check_sizes(name, metadata, {**participant.info.attributes, **attributes})
         self._change(participant, name, metadata, attributes)
         self._tell_change(participant)
 
@@ -223,11 +223,11 @@ class Participants:
             raise Refused(Code.INVALID_ARGUMENT, "identity cannot be empty")
         check_chars("room name", joining.room, settings)
         check_chars("participant identity", joining.identity, settings)
-        check_chars("name", joining.name, settings)
-        self._check_sizes(joining.metadata, joining.attributes)
+        self._check_sizes(joining.name, joining.metadata, joining.attributes)
 
-    def _check_sizes(self, metadata: str, attributes: Mapping[str, str]) -> None:
+    def _check_sizes(self, name: str, metadata: str, attributes: Mapping[str, str]) -> None:
         settings = self._world.settings
+        check_chars("name", name, settings)
         check_bytes("metadata", metadata, settings.metadata_bytes_max)
         if sum(len(f"{name}{value}".encode()) for name, value in attributes.items()) > settings.attributes_bytes_max:
             raise Refused(Code.INVALID_ARGUMENT, "attribute size exceeds limits")
@@ -271,7 +271,6 @@ class Participants:
         world.participants[info.sid] = participant
         world.timers.set(("join", info.sid), world.now_ms + world.settings.join_timeout_ms)
         if not participant.is_dependent:
-            room.was_joined = True
             world.timers.cancel(("room", room.info.name))
         world.count(room)
         return participant

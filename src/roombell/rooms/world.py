@@ -64,8 +64,6 @@ class Room:
     """Agents that are dispatched by themselves."""
     participants: dict[str, Participant] = field(default_factory=dict)
     """By identity, in the order of joining."""
-    was_joined: bool = False
-    """Somebody who keeps it alive has been in it."""
     dispatches: dict[str, AgentDispatch] = field(default_factory=dict)
 
 

@@ -99,6 +99,14 @@ def test_agents_and_recorders_keep_no_room_alive_and_are_put_out_when_it_ends(de
     assert isinstance(desk.notices(agent)[-1], Left)
 
 
+def test_an_agent_that_leaves_later_does_not_prolong_the_room(desk: Desk) -> None:
+    alice, agent = desk.enter("alice"), desk.enter("agent", kind=models.ParticipantInfo.AGENT)
+    desk.participants.leave(alice)
+    desk.wait(15)
+    desk.participants.leave(agent)
+    assert desk.wait(5).types[-1] == "room_finished"
+
+
 def test_a_late_clock_makes_the_same_events_at_the_same_times(desk: Desk) -> None:
     desk.participants.leave(desk.enter())
     desk.wait(86_400)
@@ -417,6 +425,7 @@ def test_who_does_not_listen_is_told_nothing(desk: Desk) -> None:
         ("invalid_argument", lambda desk: desk.join("")),
         ("invalid_argument", lambda desk: desk.join("x" * 257)),
         ("invalid_argument", lambda desk: desk.join("bob", "")),
+        ("invalid_argument", lambda desk: desk.join("bob", name="x" * 257)),
         ("invalid_argument", lambda desk: desk.join("bob", attributes={"a": "x" * 64_000})),
         ("resource_exhausted", lambda desk: desk.join("carol", "small")),
         ("invalid_argument", lambda desk: desk.participants.move("demo", "alice", "demo")),
