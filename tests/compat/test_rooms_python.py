@@ -215,6 +215,38 @@ async def test_a_subscriber_chooses_what_it_gets(server: LiveKitServer, single: 
 
 
 @both_versions
+async def test_a_publisher_chooses_who_gets_its_tracks(server: LiveKitServer, single: bool) -> None:
+    may = VideoGrants(can_update_own_metadata=True)
+    async with joined(server, "alice", single=single, grants=may) as alice, joined(server, "bob", single=single) as bob:
+        me = alice.room.local_participant
+        for_bob = rtc.ParticipantTrackPermission(participant_identity="bob", allow_all=True)
+        me.set_track_subscription_permissions(allow_all_participants=False, participant_permissions=[for_bob])
+        await alice.speak(440)
+        await bob.until_heard({"alice": 440})
+        async with joined(server, "carol", single=single) as carol:
+            await me.set_metadata("said after the permission")
+            await carol.until_told("participant_metadata_changed")
+            assert "track_subscribed" not in carol.told
+            me.set_track_subscription_permissions(allow_all_participants=True)
+            await carol.until_heard({"alice": 440})
+
+
+@both_versions
+async def test_methods_of_a_participant_are_called_by_others(server: LiveKitServer, single: bool) -> None:
+    async with joined(server, "alice", single=single) as alice, joined(server, "bob", single=single) as bob:
+
+        @alice.room.local_participant.register_rpc_method("double")
+        async def _double(call: rtc.RpcInvocationData) -> str:
+            return call.payload * 2
+
+        await bob.until(lambda: bob.room.remote_participants, "alice")
+        answer = await bob.room.local_participant.perform_rpc(
+            destination_identity="alice", method="double", payload="ab"
+        )
+        assert answer == "abab"
+
+
+@both_versions
 async def test_a_second_session_of_an_identity_puts_out_the_first(server: LiveKitServer, single: bool) -> None:
     async with joined(server, "alice", single=single) as first, joined(server, "alice", single=single):
         await first.until_told("disconnected")

@@ -55,7 +55,6 @@ class Client:
             "participant_metadata_changed",
             "participant_attributes_changed",
             "participant_name_changed",
-            "track_subscription_permission_changed",
             "token_refreshed",
             "moved",
         ):

@@ -81,7 +81,8 @@ class RoomServer:
     @property
     def url(self) -> str:
         """For SDKs: ``http://…``. Clients take it too, or the same with ``ws://``."""
-        return f"http://{self._host}:{self.port}"
+        host = f"[{self._host}]" if ":" in self._host else self._host
+        return f"http://{host}:{self.port}"
 
     @property
     def connected(self) -> int:

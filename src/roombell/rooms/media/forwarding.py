@@ -44,6 +44,8 @@ class Source:
     def __init__(self, kind: str, send_rtcp: Callable[[bytes], None], feedback_ssrc: int) -> None:
         self.kind = kind
         self.ssrc: int | None = None
+        self.is_muted = False
+        """Whatever comes then goes nowhere."""
         self.on_first: Callable[[Codec], None] = lambda _: None
         """Called once after each ``begin``, with the codec of the first packet."""
         self._codecs: dict[int, Codec] = {}
@@ -64,7 +66,7 @@ class Source:
         """Another track uses the section from here on: nobody gets it yet."""
         for sink in tuple(self._sinks):
             sink.disconnect()
-        self.ssrc, self._is_live, self._reception = None, False, Reception()
+        self.ssrc, self._is_live, self.is_muted, self._reception = None, False, False, Reception()
 
     def use_codecs(self, codecs: Iterable[Codec]) -> None:
         self._codecs = {codec.payload_type: codec for codec in codecs}
@@ -90,8 +92,9 @@ class Source:
         if not self._is_live:
             self._is_live = True
             self.on_first(codec)
-        for sink in self._sinks:
-            sink.send(packet, codec, now_s)
+        if not self.is_muted:
+            for sink in self._sinks:
+                sink.send(packet, codec, now_s)
 
     def report(self, info: RtcpSenderInfo) -> None:
         """Passes on what the publisher says of its clock, so that sound and picture can be played together."""

@@ -58,6 +58,12 @@ class Publishing:
         for one in tuple(self._unclaimed.values()):
             self._claim(one)
 
+    def mute(self, track_sid: str, *, muted: bool) -> None:
+        """Lets nothing of a track through while it is muted, also if its client goes on sending."""
+        for bound in self._bound.values():
+            if bound.track_sid == track_sid:
+                bound.source.is_muted = muted
+
     def drop(self, track_sid: str) -> None:
         """The track is gone, whatever the client sends."""
         for client_id, track in tuple(self._announced.items()):

@@ -112,6 +112,8 @@ class Requests:
             self._hub.do(self._hub.tracks.mute, self._session.sid, mute.sid, muted=mute.muted)
         except Refused as refusal:
             self._respond(rtc.RequestResponse(mute=mute), refusal)
+        else:
+            self._session.publishing.mute(mute.sid, muted=mute.muted)
 
     def _subscription(self, request: rtc.SignalRequest) -> None:
         wish = request.subscription

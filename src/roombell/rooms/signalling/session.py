@@ -21,6 +21,7 @@ from roombell.rooms.effects import (
     ParticipantsChanged,
     SubscriptionsChanged,
     TrackAccepted,
+    TrackMuted,
     TrackRemoved,
 )
 from roombell.rooms.grants import grants_of
@@ -182,24 +183,32 @@ class Session:
         if response is not None:
             self.send(response)
         match notice:
-            case ParticipantsChanged():
-                self.receiving.see(one for one in notice.participants if one.sid != self.sid)
-            case TrackAccepted():
-                self.publishing.announce(notice.cid, notice.track)
-            case TrackRemoved():
-                self._sessions.sources.pop(notice.track_sid, None)
-                self.publishing.drop(notice.track_sid)
-            case SubscriptionsChanged():
-                self.receiving.wish(notice.track_sids, subscribe=notice.subscribe)
+            case Left():
+                self._end(notice)
+            case Moved():
+                self._move(notice)
             case GrantsChanged():
                 self._take_grants(notice.participant)
             case DataSent():
                 label = LOSSY if notice.packet.kind == models.DataPacket.LOSSY else RELIABLE
                 self.peer.channels.send(label, notice.packet.SerializeToString())
-            case Moved():
-                self._move(notice)
-            case Left():
-                self._end(notice)
+            case _:
+                self._follow(notice)
+
+    def _follow(self, notice: Notice) -> None:
+        """What a notice means for what is published and what is got."""
+        match notice:
+            case ParticipantsChanged():
+                self.receiving.see(one for one in notice.participants if one.sid != self.sid)
+            case SubscriptionsChanged():
+                self.receiving.wish(notice.track_sids, subscribe=notice.subscribe)
+            case TrackAccepted():
+                self.publishing.announce(notice.cid, notice.track)
+            case TrackMuted():
+                self.publishing.mute(notice.track_sid, muted=notice.muted)
+            case TrackRemoved():
+                self._sessions.sources.pop(notice.track_sid, None)
+                self.publishing.drop(notice.track_sid)
             case _:
                 pass  # the client was told, and that is all
 

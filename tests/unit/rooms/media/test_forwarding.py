@@ -126,6 +126,15 @@ def test_a_paused_sink_sends_nothing_and_goes_on_where_it_was() -> None:
     assert any(isinstance(one, RtcpPsfbPacket) for one in wire.feedback)
 
 
+def test_nothing_of_a_muted_source_goes_out() -> None:
+    wire = Wire()
+    wire.source.is_muted = True
+    wire.publish([packet(1)])
+    wire.source.is_muted = False
+    wire.publish([packet(2)])
+    assert [one.payload for one in wire.sent] == [b"2"]
+
+
 def test_sender_reports_arrive_in_the_subscriber_s_numbers() -> None:
     wire = Wire()
     wire.publish([packet(1, timestamp=1000)])
