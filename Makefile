@@ -20,7 +20,7 @@ help: ## lists the targets
 run: $(VENV)/.project ## starts the service for development: no configuration needed
 	@exec $(BIN)/roombell serve --dev $(ARGS)
 
-test: $(VENV)/.project $(VENV)/.dev $(VENV)/.nginx $(NODE_STAMP) ## runs the tests
+test: $(VENV)/.project $(VENV)/.dev $(VENV)/.nginx $(VENV)/.chromium $(NODE_STAMP) ## runs the tests
 	@$(BIN)/python -m pytest $(ARGS)
 
 check: $(VENV)/.dev ## formatting, lint, types, import contracts
@@ -76,7 +76,7 @@ $(VENV)/.dev: $(VENV)/.server requirements/dev.txt
 	@$(PIP_INSTALL) --require-hashes -r requirements/dev.txt
 	@touch $@
 
-# nginx and wrk are other people's programs that some tests and the benchmark run as peers. They are installed where
+# nginx, wrk and chromium are other people's programs that some tests and the benchmark run as peers. They are installed where
 # this can be done without asking; elsewhere what needs them says so and is skipped.
 APT_INSTALL = if [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null; then \
 	echo 'Installing $(1) ...' >&2; \
@@ -89,6 +89,10 @@ $(VENV)/.nginx: | $(VENV)/.made
 	@command -v nginx > /dev/null || [ -x /usr/sbin/nginx ] || { $(call APT_INSTALL,nginx-light); }
 	@touch $@
 
+$(VENV)/.chromium: | $(VENV)/.made $(VENV)/.nginx
+	@command -v chromium > /dev/null || command -v google-chrome > /dev/null || { $(call APT_INSTALL,chromium); }
+	@touch $@
+
 $(VENV)/.wrk: | $(VENV)/.made $(VENV)/.nginx
 	@command -v wrk > /dev/null || { $(call APT_INSTALL,wrk); }
 	@touch $@
@@ -96,4 +100,4 @@ $(VENV)/.wrk: | $(VENV)/.made $(VENV)/.nginx
 $(NODE_DIR)/node_modules/.stamp: $(NODE_DIR)/package-lock.json
 	@if command -v npm > /dev/null; then \
 		cd $(NODE_DIR) && npm ci --no-audit --no-fund --loglevel=error > /dev/null && touch node_modules/.stamp; \
-	else echo 'npm is not here; the tests against the JavaScript SDK are skipped.' >&2; fi
+	else echo 'npm is not here; the tests against the JavaScript SDKs and in the browser are skipped.' >&2; fi

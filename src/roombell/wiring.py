@@ -48,9 +48,14 @@ def system_random() -> random.Random:
     return random.Random()  # noqa: S311
 
 
+def token_bytes(count: int) -> bytes:
+    """So many bytes that nobody can guess."""
+    return secrets.token_bytes(count)
+
+
 def event_builder() -> EventBuilder:
     """Makes events with this machine's clock and randomness."""
-    return EventBuilder(now=time.time, token_bytes=secrets.token_bytes)
+    return EventBuilder(now=time.time, token_bytes=token_bytes)
 
 
 def new_event_id() -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import configparser
+import random
 import re
 import shlex
 import shutil
@@ -15,6 +16,7 @@ import yaml
 
 from roombell.cli.app import cli
 from roombell.config import parse
+from roombell.rooms.play import parse_scenario, play
 from roombell.service.metric_table import METRICS, MetricKind
 from support.certificates import Certificates
 from support.markdown import Block, blocks
@@ -37,7 +39,7 @@ def metric_names() -> set[str]:
 
 @pytest.mark.parametrize("block", each("yaml"))
 def test_a_yaml_block_says_whose_file_it_is(block: Block) -> None:
-    assert len({"config", "livekit", "compose", "prometheus"} & set(block.directives)) == 1 or "decisions" in str(block) \
+    assert len({"config", "livekit", "compose", "prometheus", "scenario"} & set(block.directives)) == 1 or "decisions" in str(block) \
         or block.page.name == "configuration.md"  # fmt: skip
 
 
@@ -51,6 +53,13 @@ def test_a_configuration_in_the_documentation_is_taken(
     pki.file("company-ca.pem", pki.ca)
     settings = parse(block.text, source=str(block), environ=VARIABLES)
     assert settings.endpoints or "livekit" in block.directives
+
+
+@pytest.mark.parametrize("block", each("yaml", marked="scenario"))
+def test_a_scenario_in_the_documentation_plays_to_its_end(block: Block) -> None:
+    scenario = parse_scenario(block.text, source=str(block))
+    told = list(play(scenario, start_ms=1_790_000_000_000, token_bytes=random.Random(1).randbytes))
+    assert told[-1].happened.event.type == "room_finished"
 
 
 @pytest.mark.parametrize("block", each("yaml", marked="compose"))
@@ -94,9 +103,12 @@ def test_a_command_in_the_documentation_is_one_that_the_program_knows(block: Blo
     for arguments in commands(block.text):
         if arguments[0].startswith("-"):
             continue
-        command = cli.commands[arguments[0]]
+        command: click.Command = cli.commands[arguments[0]]
+        rest = arguments[1:]
+        while isinstance(command, click.Group) and rest and rest[0] in command.commands:
+            command, rest = command.commands[rest[0]], rest[1:]
         try:
-            command.make_context(arguments[0], list(arguments[1:]))
+            command.make_context(arguments[0], rest)
         except click.ClickException as error:
             pytest.fail(f"{' '.join(arguments)}: {error.format_message()}")
 

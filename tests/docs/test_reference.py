@@ -20,6 +20,9 @@ from roombell.engine.model import FailureKind
 from roombell.engine.retry import RetryPolicy, backoff_ms
 from roombell.engine.transitions import TRANSITIONS, diagram
 from roombell.errors import RoombellError
+from roombell.service.dev import DELIVERIES_PATH, ENDPOINT_PATH, TABLE_PATH
+from roombell.service.dev_live import LIVE_PATH
+from roombell.service.dev_rooms import STATIC, TOKEN_PATH
 from roombell.testing.endpoint import ScriptedEndpoint
 from roombell.testing.payloads import sample
 from roombell.transport import USER_AGENT
@@ -205,7 +208,8 @@ def test_the_paths_that_are_listed_are_served() -> None:
     told = {code_of(row[0])[0] for row in tables(HTTP)["Paths"]}
     source = inspect.getsource(importlib.import_module("roombell.service.app"))
     served = set(re.findall(r"router\.add\(\"([^\"]+)\"", source))
-    assert {path.split()[-1] for path in told} == served | {"/dev/endpoint", "/dev/deliveries"}
+    dev = {ENDPOINT_PATH, DELIVERIES_PATH, TABLE_PATH, LIVE_PATH, TOKEN_PATH, *STATIC}
+    assert {path.split()[-1] for path in told} == served | dev
 
 
 # limits.md

@@ -1,4 +1,4 @@
-"""LiveKit's JavaScript SDK, which runs on Node."""
+"""LiveKit's JavaScript SDK as a peer: where Node is, and where the peers' scripts are."""
 
 from __future__ import annotations
 

@@ -15,6 +15,7 @@ from roombell.cli.exits import MEANINGS, ExitCode, exit_code_of
 from roombell.cli.listen import listen
 from roombell.cli.manage import COMMANDS
 from roombell.cli.output import Output
+from roombell.cli.rooms import rooms
 from roombell.cli.serve import serve
 from roombell.cli.trigger import trigger
 from roombell.cli.verify import verify
@@ -32,7 +33,7 @@ def cli() -> None:
     """
 
 
-for _command in (serve, trigger, listen, verify, doctor, *COMMANDS):
+for _command in (serve, trigger, listen, verify, doctor, rooms, *COMMANDS):
     cli.add_command(_command)
 
 

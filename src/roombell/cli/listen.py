@@ -23,6 +23,7 @@ from roombell.cli.options import (
     tool_settings,
 )
 from roombell.cli.output import Output, Part
+from roombell.cli.signals import stop_signal
 from roombell.config import Keys
 from roombell.errors import ConfigError, UsageError
 from roombell.service.http import HttpServer
@@ -83,7 +84,7 @@ async def _listen(screen: _Screen, keys: Keys, address: tuple[str, int], forward
     listener = Listener(KeyRing(keys), clock, screen.show, forward_to)
     limits = HttpLimits(body_bytes_max=_BODY_BYTES_MAX, answer_s=2 * FORWARD_TIMEOUT_S + _STOP_S)
     server = HttpServer(AnyPath(listener.receive), clock, limits)
-    stopped_by = _stop_signal()
+    stopped_by = stop_signal()
     try:
         await server.start((host,), port)
         screen.begin(f"http://{host_to_reach((host,))}:{server.port}", keys, forward_to)
@@ -95,19 +96,6 @@ async def _listen(screen: _Screen, keys: Keys, address: tuple[str, int], forward
         listener.close()
     screen.end()
     return ExitCode.INTERRUPTED if number is signal.SIGINT else ExitCode.OK
-
-
-def _stop_signal() -> asyncio.Future[signal.Signals]:
-    loop = asyncio.get_running_loop()
-    stopped_by: asyncio.Future[signal.Signals] = loop.create_future()
-
-    def stop(number: signal.Signals) -> None:
-        if not stopped_by.done():
-            stopped_by.set_result(number)
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop, number)
-    return stopped_by
 
 
 class _Screen:

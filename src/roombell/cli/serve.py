@@ -16,6 +16,7 @@ from roombell.cli.options import config_option
 from roombell.cli.output import Output, counted
 from roombell.cli.serving import Serving
 from roombell.config import DEV_KEYS, Settings, load
+from roombell.service.dev_rooms import LIVEKIT_PORT, DevRooms
 from roombell.service.logs import LogFormat, Logs
 from roombell.wiring import SystemClock
 
@@ -32,6 +33,15 @@ _LEVELS = ("debug", "info", "warning", "error")
     "--port", metavar="PORT", type=click.IntRange(0, 65535), help="Wins over the configured port; 0 takes a free one."
 )
 @click.option(
+    "--rooms-port",
+    metavar="PORT",
+    type=click.IntRange(0, 65535),
+    default=LIVEKIT_PORT,
+    show_default=True,
+    help="With --dev: where LiveKit clients join rooms; 0 takes a free port.",
+)
+@click.option("--no-rooms", is_flag=True, help="With --dev: no rooms, as a real LiveKit server is to be used.")
+@click.option(
     "--log-format",
     type=click.Choice([form.value for form in LogFormat]),
     default=LogFormat.AUTO.value,
@@ -39,7 +49,16 @@ _LEVELS = ("debug", "info", "warning", "error")
     help="How the log on stderr looks; auto is text on a terminal and with --dev, and JSON elsewhere.",
 )
 @click.option("--log-level", type=click.Choice(_LEVELS), default="info", show_default=True, help="What is logged.")
-def serve(*, config: Path | None, dev: bool, port: int | None, log_format: str, log_level: str) -> int:
+def serve(
+    *,
+    config: Path | None,
+    dev: bool,
+    port: int | None,
+    rooms_port: int,
+    no_rooms: bool,
+    log_format: str,
+    log_level: str,
+) -> int:
     """Take webhooks and deliver them until they have arrived.
 
     SIGTERM and Ctrl-C stop it gracefully, a second one at once. SIGHUP reads keys and endpoints anew.
@@ -55,25 +74,27 @@ def serve(*, config: Path | None, dev: bool, port: int | None, log_format: str, 
         form = LogFormat.TEXT
     logs = Logs(SystemClock().now_ms, form=form, level=log_level)
     try:
-        return _run(settings, read, logs)
+        return _run(settings, read, logs, rooms_port if dev and not no_rooms else None)
     finally:
         logs.close()
 
 
-def _run(settings: Settings, read: Callable[[], Settings], logs: Logs) -> int:
+def _run(settings: Settings, read: Callable[[], Settings], logs: Logs, rooms_port: int | None) -> int:
     for note in settings.notes:
         _log.warning("%s", note)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        return runner.run(_serve(settings, read, logs))
+        return runner.run(_serve(settings, read, logs, rooms_port))
 
 
-async def _serve(settings: Settings, read: Callable[[], Settings], logs: Logs) -> int:
-    serving = Serving(settings, read, logs)
-    announce = _announce_dev if settings.dev else _announce
+async def _serve(settings: Settings, read: Callable[[], Settings], logs: Logs, rooms_port: int | None) -> int:
+    serving = Serving(settings, read, logs, rooms_port)
 
     def started() -> None:
         settle_garbage()
-        announce(settings, serving.url)
+        if settings.dev:
+            _announce_dev(settings, serving.url, serving.rooms)
+        else:
+            _announce(settings, serving.url)
 
     return await serving.run(started)
 
@@ -95,23 +116,35 @@ def _announce(settings: Settings, url: str) -> None:
     _log.info("Point LiveKit's webhook.urls at %s/webhook. To check this setup: roombell doctor", url)
 
 
-def _announce_dev(settings: Settings, url: str) -> None:
+def _announce_dev(settings: Settings, url: str, rooms: DevRooms | None) -> None:
     """What to do next. The key pair is shown only where it is LiveKit's public one."""
     output = Output()
     port = url.rpartition(":")[2]
     key = next(iter(settings.keys))
     pair = f"{key} / {DEV_KEYS[key]}" if dict(settings.keys) == dict(DEV_KEYS) else f"{', '.join(settings.keys)}"
     to = "" if port == "7890" else f" --to {url}/webhook"
+    has_rooms = rooms is not None and rooms.port != 0
     lines = (
-        ("Page", url, "what was delivered"),
+        ("Page", url, "join a room, and see what was delivered" if has_rooms else "what was delivered"),
+        *_about_rooms(url, rooms),
         ("Webhooks", f"{url}/webhook", "for LiveKit's webhook.urls"),
         ("Key", pair, "livekit-server --dev has the same" if "/" in pair else "from your configuration"),
         ("Store", settings.store.url, ""),
     )
-    output.line(("Roombell takes webhooks and delivers them to its own page.", "bold"))
+    first = "Roombell has rooms, takes webhooks" if has_rooms else "Roombell takes webhooks"
+    output.line((f"{first} and delivers them to its own page.", "bold"))
     for name, value, remark in lines:
         output.line(f"  {name:<9}", (f"{value:<34}", "cyan"), (remark, "dim"))
     output.line("Next, in another terminal: ", (f"roombell trigger call{to}", "bold"))
+
+
+def _about_rooms(url: str, rooms: DevRooms | None) -> tuple[tuple[str, str, str], ...]:
+    if rooms is None:
+        return ()
+    if not rooms.port:
+        return (("Rooms", "none", rooms.why_off),)
+    host = url.removeprefix("http://").rpartition(":")[0]
+    return (("Rooms", f"ws://{host}:{rooms.port}", "for LiveKit's clients and server SDKs"),)
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:

@@ -27,6 +27,7 @@ from roombell.events import WebhookEvent
 from roombell.notifier import Notifier
 from roombell.service.app import Service, ServiceOptions
 from roombell.service.dev import ENDPOINT_PATH
+from roombell.service.dev_rooms import DevRooms
 from roombell.service.logs import Logs
 from roombell.wiring import SystemClock, key_ring
 
@@ -68,13 +69,17 @@ class Serving:
     :param settings: what to begin with.
     :param load: reads the settings anew, for SIGHUP.
     :param logs: where the engine's records go; whoever made it closes it.
+    :param rooms_port: where a room server takes clients; None: there is none.
     """
 
-    def __init__(self, settings: Settings, load: Callable[[], Settings], logs: Logs) -> None:
+    def __init__(
+        self, settings: Settings, load: Callable[[], Settings], logs: Logs, rooms_port: int | None = None
+    ) -> None:
         self._settings = settings
         self._load = load
         self._logs = logs
         self._front = _Front()
+        self.rooms = None if rooms_port is None else self._make_rooms(rooms_port)
         self._service = self._make_service()
         self._stopping = asyncio.Event()
         self._stopped_by: signal.Signals | None = None
@@ -128,6 +133,8 @@ class Serving:
         notifier = Notifier.from_settings(self._with_dev_endpoint(self._settings), hooks=hooks)
         self._front.notifier = notifier
         await notifier.start()
+        if self.rooms is not None:
+            await self.rooms.start()
 
     async def _stop(self) -> None:
         loop = asyncio.get_running_loop()
@@ -135,6 +142,8 @@ class Serving:
         for task in self._reloads:
             task.cancel()
         await asyncio.gather(*self._reloads, return_exceptions=True)
+        if self.rooms is not None:
+            await self.rooms.stop()
         await self._service.stop()
         if self._front.notifier is not None:
             await self._front.notifier.stop(grace_s=max(0.0, deadline_s - loop.time()))
@@ -150,7 +159,19 @@ class Serving:
             SystemClock(),
             log_lines_dropped=lambda: self._logs.dropped,
             show=self._logs.show if settings.dev else None,
+            rooms=self.rooms,
         )
+
+    def _make_rooms(self, port: int) -> DevRooms:
+        host = next(iter(self._settings.bind_addresses), _EVERY_INTERFACE)
+        return DevRooms(self._settings.keys, host, port, SystemClock(), self._take)
+
+    def _take(self, event: WebhookEvent) -> None:
+        """An event of the rooms goes where LiveKit's go."""
+        try:
+            self._front.submit(event).add_done_callback(_tell_lost)
+        except RoombellError as error:
+            _log.error("Lost %s: %s", event, error)
 
     def _with_dev_endpoint(self, settings: Settings) -> Settings:
         if not settings.dev:
@@ -217,6 +238,13 @@ class Serving:
         _log.info("The configuration was reloaded: %s, %s.", keys, endpoints)
 
 
+def _tell_lost(taken: asyncio.Future[Accepted]) -> None:
+    error = None if taken.cancelled() else taken.exception()
+    if error is not None:
+        _log.error("An event of the rooms was not taken: %s", error)
+
+
+_EVERY_INTERFACE: Final = "0.0.0.0"  # noqa: S104 - what no bind_addresses means
 _FIXED: Final = {
     "port": "port",
     "bind_addresses": "bind_addresses",

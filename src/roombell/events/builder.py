@@ -132,14 +132,7 @@ class EventBuilder:
 
         :raises UsageError: ``token_bytes`` gives something else than so many random bytes.
         """
-        for _ in range(_DRAWS_MAX):
-            draw = self._token_bytes(_DRAW_BYTES)
-            if len(draw) != _DRAW_BYTES:
-                break
-            number = int.from_bytes(draw, "big")
-            if number < _FAIR:
-                return ID_PREFIX + _characters(number % _IDS)
-        raise UsageError(f"`token_bytes` must return as many random bytes as it is asked for ({_DRAW_BYTES}).")
+        return draw_id(ID_PREFIX, self._token_bytes)
 
     def _event(self, event_type: str) -> webhook.WebhookEvent:
         return protobuf.message_class()(event=event_type)
@@ -190,6 +183,21 @@ class EventBuilder:
         event.id = event.id or self.new_id()
         event.created_at = event.created_at or int(self._now())
         return parse(protobuf.encode(event))
+
+
+def draw_id(prefix: str, token_bytes: Callable[[int], bytes]) -> str:
+    """``prefix`` and 12 characters, each id as likely as any other.
+
+    :raises UsageError: ``token_bytes`` gives something else than so many random bytes.
+    """
+    for _ in range(_DRAWS_MAX):
+        draw = token_bytes(_DRAW_BYTES)
+        if len(draw) != _DRAW_BYTES:
+            break
+        number = int.from_bytes(draw, "big")
+        if number < _FAIR:
+            return prefix + _characters(number % _IDS)
+    raise UsageError(f"`token_bytes` must return as many random bytes as it is asked for ({_DRAW_BYTES}).")
 
 
 def _given(message: M, slot: M) -> M:

@@ -13,8 +13,10 @@ from roombell.engine.hooks import Record
 from roombell.engine.model import EndpointStatus
 from roombell.engine.ports import Clock
 from roombell.service.api import Api, OperatorSource
-from roombell.service.dev import DELIVERIES_PATH, ENDPOINT_PATH, DevEndpoint
+from roombell.service.dev import DELIVERIES_PATH, ENDPOINT_PATH, TABLE_PATH, DevEndpoint
+from roombell.service.dev_live import LIVE_PATH, LiveFeed
 from roombell.service.dev_page import Shown
+from roombell.service.dev_rooms import DevRooms
 from roombell.service.health import Health
 from roombell.service.http import HttpServer
 from roombell.service.ingest import Ingest, Submitter
@@ -68,6 +70,7 @@ class Service:
 
     :param log_lines_dropped: the log's own count, for the metrics.
     :param show: makes this a service with the built-in endpoint of ``--dev``; called with each of its deliveries.
+    :param rooms: the rooms beside it; whoever made them starts and stops them.
     """
 
     def __init__(
@@ -79,8 +82,10 @@ class Service:
         *,
         log_lines_dropped: Callable[[], int] = lambda: 0,
         show: Callable[[Shown], None] | None = None,
+        rooms: DevRooms | None = None,
     ) -> None:
         self._options = options
+        self._rooms = rooms
         self._log_lines_dropped = log_lines_dropped
         router = Router()
         self._http = HttpServer(router, clock, options.limits)
@@ -96,6 +101,7 @@ class Service:
         self._figures = EndpointFigures(notifier.endpoints, clock)
         collector = ServiceCollector(self._recorder, self._figures, self._snapshot, clock)
         self._dev = DevEndpoint(keys, clock, show) if show is not None else None
+        self._live = LiveFeed()
         router.add("/webhook", POST=self._ingest.handle, early=self._ingest.early)
         router.add("/healthz", GET=self._health.healthz)
         router.add("/readyz", GET=self._health.readyz)
@@ -112,6 +118,8 @@ class Service:
         """An engine hook: what the metrics and ``/readyz`` tell comes from here."""
         self._recorder.observe(record)
         self._health.observe(record)
+        if self._dev is not None:
+            self._live.observe(record)
 
     def use_keys(self, keys: KeyRing) -> None:
         """Verifies with ``keys`` from now on."""
@@ -130,6 +138,7 @@ class Service:
         """Stops listening, answers what is under way, and returns. To be called before the notifier stops, since
         senders wait for it.
         """
+        self._live.close()
         await self._http.stop(self._options.stop_s)
         await self._figures.close()
 
@@ -137,9 +146,17 @@ class Service:
         if self._dev is None:
             router.add("/", GET=_home)
             return
-        router.add("/", GET=self._dev.page)
+        router.add("/", GET=self._dev_home)
+        router.add(TABLE_PATH, GET=self._dev.page)
         router.add(ENDPOINT_PATH, POST=self._dev.receive)
         router.add(DELIVERIES_PATH, GET=self._dev.deliveries)
+        router.add(LIVE_PATH, GET=self._live.handle)
+        if self._rooms is not None:
+            self._rooms.add_to(router)
+
+    def _dev_home(self, request: Request) -> Response:
+        assert self._dev is not None, "this is the development service's"
+        return self._rooms.page(request) if self._rooms is not None and self._rooms.port else self._dev.page(request)
 
     def _snapshot(self) -> Snapshot:
         return Snapshot(

@@ -15,6 +15,7 @@ from roombell.signing import KeyRing
 
 ENDPOINT_PATH: Final = "/dev/endpoint"
 DELIVERIES_PATH: Final = "/dev/deliveries"
+TABLE_PATH: Final = "/dev/table"
 
 _SHOWN_MAX: Final = 500
 _TEXT_CHARS_MAX: Final = 200
@@ -67,7 +68,7 @@ class DevEndpoint:
         return json_response({"deliveries": tuple(reversed(self._deliveries))})
 
     def page(self, _request: Request) -> Response:
-        """``GET /``: the same for people."""
+        """``GET /dev/table``: the same for people; without rooms it is the home page too."""
         html = page(tuple(reversed(self._deliveries)))
         headers = (
             (b"content-security-policy", _POLICY),

@@ -1,5 +1,6 @@
 """The signature of a LiveKit webhook: made and checked with a ring of API keys. Knows nothing of events."""
 
+from roombell.signing.access import AccessClaims, VideoGrants
 from roombell.signing.errors import (
     BadSignature,
     BodyHashMismatch,
@@ -19,6 +20,7 @@ __all__ = [
     "LEEWAY_S",
     "TOKEN_CHARS_MAX",
     "TOKEN_LIFE_S",
+    "AccessClaims",
     "BadSignature",
     "BodyHashMismatch",
     "KeyRing",
@@ -31,5 +33,6 @@ __all__ = [
     "TokenNotYetValid",
     "UnknownKey",
     "VerifiedToken",
+    "VideoGrants",
     "WrongAlgorithm",
 ]

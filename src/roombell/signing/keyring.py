@@ -18,6 +18,7 @@ from typing import Final, TypeVar
 import msgspec
 
 from roombell.errors import UsageError
+from roombell.signing.access import AccessClaims
 from roombell.signing.errors import (
     BadSignature,
     BodyHashMismatch,
@@ -78,11 +79,12 @@ class _AdminClaims(_Claims, gc=False):
     roombell: _Rights | None = None
 
 
-C = TypeVar("C", bound=_Claims)
+C = TypeVar("C", _Claims, _AdminClaims, AccessClaims)
 
 _header_decoder: Final = msgspec.json.Decoder(_Header)
 _claims_decoder: Final = msgspec.json.Decoder(_Claims)
 _admin_decoder: Final = msgspec.json.Decoder(_AdminClaims)
+_access_decoder: Final = msgspec.json.Decoder(AccessClaims)
 
 
 class _Key:
@@ -172,7 +174,7 @@ class KeyRing:
         if not isinstance(body, bytes):
             raise UsageError(f"The signature covers the body's raw bytes; {type(body).__name__} was given.")
         claims = self._authentic(_bare(authorization), _claims_decoder)
-        verified = _check_times(claims, claims.iss or "", now, leeway_s)
+        verified = _verified(claims, now, leeway_s)
         _check_body(claims.sha256, body)
         return verified
 
@@ -182,10 +184,29 @@ class KeyRing:
         :raises SignatureError: one of the children in ``roombell.signing``, and nothing else whatever the input.
         """
         claims = self._authentic(_bare(authorization), _admin_decoder)
-        verified = _check_times(claims, claims.iss or "", now, LEEWAY_S)
+        verified = _verified(claims, now, LEEWAY_S)
         if claims.roombell is None or not claims.roombell.admin:
             raise NotAllowed(claims.iss or "")
         return verified
+
+    def sign_access(self, claims: AccessClaims, *, api_key: str, now: float, life_s: int) -> str:
+        """An access token that says ``claims``, valid from ``now`` for ``life_s``.
+
+        :raises UsageError: ``api_key`` is not in the ring.
+        """
+        at = int(now)
+        said = msgspec.structs.replace(claims, iss=api_key, nbf=at, exp=at + life_s)
+        return _token(self._key(api_key), msgspec.json.encode(said))
+
+    def verify_access(self, authorization: str | None, *, now: float, leeway_s: int = LEEWAY_S) -> AccessClaims:
+        """What an access token says: one that a key of the ring signed, and whose time is now.
+
+        :raises SignatureError: one of the children in ``roombell.signing``, and nothing else whatever the input.
+        """
+        claims = self._authentic(_bare(authorization), _access_decoder)
+        nbf = 0 if claims.nbf is None else claims.nbf  # other people's libraries leave it out
+        _check_times(claims.exp, nbf, now, leeway_s)
+        return claims
 
     def _key(self, api_key: str) -> _Key:
         key = self._keys.get(api_key)
@@ -267,14 +288,19 @@ def _check_algorithm(part: bytes) -> None:
         raise WrongAlgorithm(algorithm)
 
 
-def _check_times(claims: _Claims, api_key: str, now: float, leeway_s: int) -> VerifiedToken:
-    exp, nbf = _time(claims.exp, "exp"), _time(claims.nbf, "nbf")
+def _verified(claims: _Claims, now: float, leeway_s: int) -> VerifiedToken:
+    nbf, exp = _check_times(claims.exp, claims.nbf, now, leeway_s)
+    issued = None if claims.iat is None else _time(claims.iat, "iat")
+    return VerifiedToken(claims.iss or "", nbf, exp, issued)
+
+
+def _check_times(expires: float | None, not_before: float | None, now: float, leeway_s: int) -> tuple[float, float]:
+    exp, nbf = _time(expires, "exp"), _time(not_before, "nbf")
     if now - leeway_s >= exp:
         raise TokenExpired(expired_at_s=exp, now_s=now, skew_s=now - nbf)
     if now + leeway_s < nbf:
         raise TokenNotYetValid(valid_from_s=nbf, now_s=now)
-    issued = None if claims.iat is None else _time(claims.iat, "iat")
-    return VerifiedToken(api_key, nbf, exp, issued)
+    return nbf, exp
 
 
 def _time(claim: float | None, name: str) -> float:

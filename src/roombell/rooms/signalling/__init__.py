@@ -1,0 +1,1 @@
+"""Signalling: how LiveKit's clients join, and what they are told."""
