@@ -48,7 +48,7 @@ def test_the_installed_command_is_this_one():
         scripts = importlib.metadata.distribution("roombell").entry_points
     except importlib.metadata.PackageNotFoundError:
         pytest.skip("the package is not installed here")
-    assert [one.value for one in scripts if one.name == "roombell"] == ["roombell.cli:main"]
+    assert [one.value for one in scripts if one.group == "console_scripts"] == ["roombell.cli:main"]
 
 
 async def test_help_tells_every_exit_code(cli):
