@@ -26,6 +26,15 @@ ANSWER_S_MAX = 3.0
 
 
 @dataclass(eq=False)
+class Kept:
+    """A callback that was scheduled; it may be cancelled until it runs, however late that is."""
+
+    callback: object
+    args: tuple
+    handle: asyncio.Handle | None = None
+
+
+@dataclass(eq=False)
 class Worker:
     """A process: its engine, and whether its code runs."""
 
@@ -59,23 +68,31 @@ class FreezingLoop(VirtualTimeLoop):
         return task
 
     def call_soon(self, callback, *args, context=None):
-        return super().call_soon(self._gate, callback, args, context=context)
+        kept = Kept(callback, args)
+        kept.handle = super().call_soon(self._gate, kept, context=context)
+        return kept.handle
 
     def call_at(self, when, callback, *args, context=None):
-        return super().call_at(when, self._gate, callback, args, context=context)
+        kept = Kept(callback, args)
+        kept.handle = super().call_at(when, self._gate, kept, context=context)
+        return kept.handle
 
-    def _gate(self, callback, args):
+    def _gate(self, kept):
         worker = WORKER.get()
         if worker is None or worker.up or worker.buried:
-            callback(*args)
+            kept.callback(*kept.args)
         else:
-            worker.stash.append((copy_context(), callback, args))
+            worker.stash.append((copy_context(), kept))
 
     def thaw(self, worker: Worker) -> None:
         worker.frozen = False
         stash, worker.stash = worker.stash, []
-        for context, callback, args in stash:
-            self.call_soon(callback, *args, context=context)
+        for context, kept in stash:
+            super().call_soon(self._late, kept, context=context)
+
+    def _late(self, kept):
+        if not kept.handle.cancelled():
+            self._gate(kept)
 
 
 class FleetTransport:
@@ -224,7 +241,7 @@ class FleetWorld(World):
             while doomed := list(worker.tasks):
                 for task in doomed:
                     task.cancel()
-                await asyncio.gather(*doomed, return_exceptions=True)
+                await asyncio.wait(doomed, timeout=1.0)
 
 
 def run_fleet(main):
