@@ -34,7 +34,6 @@ async def work(store: PostgresStore, name: str, endpoints: list[int], draws: ran
             Settle(place.lane_id, place.generation, place.sequence, DeliveryState.DELIVERED, attempt(), NOW_MS)
             for place in held
         ]
-        draws.shuffle(settles)
         lanes = (
             await store.acquire(
                 name,
@@ -46,8 +45,13 @@ async def work(store: PostgresStore, name: str, endpoints: list[int], draws: ran
                 expires_at_ms=NOW_MS + draws.randrange(100),
             )
         ).lanes
-        releases = [Release(lane.lane_id, lane.generation, NOW_MS) for lane in lanes[::2]]
-        renewals = [Renew(lane.lane_id, lane.generation, NOW_MS + 100) for lane in lanes[1::2]]
+        for lane in lanes[::3]:
+            head = lane.heads[0]
+            made = attempt(head.attempts + 1)
+            settles.append(Settle(lane.lane_id, lane.generation, head.sequence, DeliveryState.DELIVERED, made, NOW_MS))
+        draws.shuffle(settles)
+        releases = [Release(lane.lane_id, lane.generation, NOW_MS) for lane in lanes[1::3]]
+        renewals = [Renew(lane.lane_id, lane.generation, NOW_MS + 100) for lane in lanes[2::3]]
         done = await store.commit(
             Batch(name, NOW_MS + 50, settles=tuple(settles), releases=tuple(releases), renewals=tuple(renewals))
         )
@@ -72,7 +76,7 @@ async def test_workers_on_the_same_lanes_never_wait_in_a_circle(postgres: Postgr
     counted = {status.endpoint_id: (status.pending, status.dead) for status in await stores[0].endpoints()}
     for store in stores:
         await store.close()
-    assert sum(settled) > WORKERS * 10
+    assert min(settled) > 5
     database = database_url.rpartition("/")[2]
     pending = postgres.execute(
         "SELECT endpoint_id, count(*) FILTER (WHERE state = 'pending'), count(*) FILTER (WHERE state = 'dead')"
