@@ -42,7 +42,7 @@ class PgBouncer:
             "[pgbouncer]\n"
             f"listen_addr = 127.0.0.1\nlisten_port = {self.port}\nunix_socket_dir =\n"
             f"auth_type = scram-sha-256\nauth_file = {self._folder}/users.txt\n"
-            "pool_mode = transaction\ndefault_pool_size = 2\n"
+            "pool_mode = transaction\ndefault_pool_size = 2\nserver_idle_timeout = 5\n"
         )
         command = [str(PROGRAM), "-q"]
         if os.getuid() == 0:
