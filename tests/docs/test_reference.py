@@ -221,7 +221,7 @@ def value_of(cell: str, name: str) -> float:
     """What a default says, in the unit that the name ends in."""
     number, _, unit = cell.replace(",", "").partition(" ")
     value = float(number) * UNITS.get(unit, 1)
-    return value / 1000 if name.endswith(("_s", "_S")) and unit else value
+    return value / 1000 if name.removesuffix("_MAX").endswith(("_s", "_S")) and unit else value
 
 
 def test_every_limit_is_listed_as_it_is() -> None:
@@ -244,7 +244,7 @@ def actual_of(home: str, name: str) -> float:
     return float(getattr(importlib.import_module(home), name))
 
 
-NO_BOUNDS = {"port", "dev", "recordings_hinted"}
+NO_BOUNDS = {"port", "dev", "recordings_hinted", "delivers"}
 SET_BY_THE_OPERATOR = {
     "roombell.service.limits.HttpLimits": {"body_bytes_max", "head_bytes_max", "connections_max"},
     "roombell.engine.lanes.HeldLimits": {"deliveries_max", "body_bytes_max"},

@@ -29,7 +29,7 @@ from roombell.service.app import Service, ServiceOptions
 from roombell.service.dev import ENDPOINT_PATH
 from roombell.service.dev_rooms import DevRooms
 from roombell.service.logs import Logs
-from roombell.wiring import SystemClock, key_ring
+from roombell.wiring import FollowingClock, key_ring
 
 DEV_ENDPOINT: Final = "roombell-dev"
 """The name of the endpoint that ``--dev`` adds."""
@@ -79,6 +79,7 @@ class Serving:
         self._load = load
         self._logs = logs
         self._front = _Front()
+        self._clock = FollowingClock()
         self.rooms = None if rooms_port is None else self._make_rooms(rooms_port)
         self._service = self._make_service()
         self._stopping = asyncio.Event()
@@ -130,7 +131,8 @@ class Serving:
                 "Does Roombell run there already (roombell doctor tells)? Stop it, or choose another port with --port.",
             ) from None
         hooks = (self._service.observe, self._log_record)
-        notifier = Notifier.from_settings(self._with_dev_endpoint(self._settings), hooks=hooks)
+        settings = self._with_dev_endpoint(self._settings)
+        notifier = Notifier.from_settings(settings, hooks=hooks, clock=self._clock)
         self._front.notifier = notifier
         await notifier.start()
         if self.rooms is not None:
@@ -156,7 +158,7 @@ class Serving:
             ServiceOptions.from_settings(settings),
             self._front,
             key_ring(settings),
-            SystemClock(),
+            self._clock,
             log_lines_dropped=lambda: self._logs.dropped,
             show=self._logs.show if settings.dev else None,
             rooms=self.rooms,
@@ -164,7 +166,7 @@ class Serving:
 
     def _make_rooms(self, port: int) -> DevRooms:
         host = next(iter(self._settings.bind_addresses), _EVERY_INTERFACE)
-        return DevRooms(self._settings.keys, host, port, SystemClock(), self._take)
+        return DevRooms(self._settings.keys, host, port, self._clock, self._take)
 
     def _take(self, event: WebhookEvent) -> None:
         """An event of the rooms goes where LiveKit's go."""
@@ -249,6 +251,7 @@ _FIXED: Final = {
     "port": "port",
     "bind_addresses": "bind_addresses",
     "store": "store",
+    "lease": "lease_ms",
     "retention": "retention_ms",
     "limits": "limits",
 }

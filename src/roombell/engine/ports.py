@@ -5,9 +5,9 @@ Each port is owned here, by its user. Whatever implements one passes its contrac
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from collections.abc import Sequence as Seq
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import msgspec
 
@@ -21,6 +21,7 @@ from roombell.engine.model import (
     EndpointStatus,
     Generation,
     LaneId,
+    Muster,
     Outcome,
     Pruned,
     Reaped,
@@ -48,25 +49,35 @@ class Store(Protocol):
 
     Every method is one transaction. Errors are ``StoreError`` and its children, nothing else; after one, nothing
     of that call was written, except ``StoreUnavailable``, after which the caller cannot know. Methods may be
-    called concurrently; the store runs them one after another.
+    called concurrently; what they do is what they would do one after another.
 
     A lane's lease is (owner, expiry, generation). Leasing a lane raises its generation. Writes for a lane carry
     the generation and do nothing when it is no longer the lane's own.
+
+    A store is one worker's alone, or it is ``shared``: then any number of workers, each with a store object of its
+    own, work on the same storage at once.
     """
+
+    @property
+    def shared(self) -> bool:
+        """Whether other workers may have the same storage open."""
 
     @property
     def store_id(self) -> str:
         """Eight hexadecimal digits, drawn when the store was made; with a lane's id it names the lane for ever."""
 
     async def open(self) -> None:
-        """Opens or makes the store, and moves an older one up. Ends all leases that the previous owner left.
+        """Opens or makes the store, and moves an older one up.
 
-        :raises StoreLocked: another process has it open.
-        :raises StoreError: it cannot be opened; the message names the file and the mend.
+        A store that is one worker's alone ends all leases that the previous owner left. A shared one leaves them: their
+        workers live, or they run out.
+
+        :raises StoreLocked: another process has it open, and it is not shared.
+        :raises StoreError: it cannot be opened; the message names the file or the database, and the mend.
         """
 
     async def close(self) -> None:
-        """Ends what is under way and closes. Calling it twice is fine."""
+        """Ends what is under way and closes. Calling it twice is fine. Leases are not ended by it."""
 
     async def commit(self, batch: Batch) -> BatchResult:
         """The hot path: accepts, settles, releases and renewals of many callers in one transaction."""
@@ -85,7 +96,8 @@ class Store(Protocol):
         """Leases up to ``lanes_max`` lanes of an active endpoint that are due and free, longest due first.
 
         Each comes with at least one head, and with up to ``heads_max`` while all bodies together stay within
-        ``body_bytes_max``. Lanes whose lease has expired count as free. Blocked lanes are never acquired.
+        ``body_bytes_max``. Lanes whose lease has expired count as free. Blocked lanes are never acquired. What another
+        worker is about to lease in the same moment may be passed over; ``next_due_at_ms`` says when to ask again.
         """
 
     async def page(
@@ -160,6 +172,27 @@ class Store(Protocol):
     async def prune(self, *, before_ms: int, limit: int) -> Pruned:
         """Forgets up to ``limit`` events accepted before ``before_ms`` whose deliveries are all settled, with their
         deliveries and attempts, and lanes in which nothing is left.
+        """
+
+
+@runtime_checkable
+class Fleet(Protocol):
+    """The other workers on a shared store."""
+
+    async def beat(self, owner: str, *, delivers: bool, now_ms: int, expires_at_ms: int) -> Muster:
+        """Says that ``owner`` lives until ``expires_at_ms``, and tells who else does. Joins with the first call, and
+        anew after ``expires_at_ms`` has passed.
+
+        :param delivers: whether it takes part in delivering.
+        """
+
+    async def leave(self, owner: str) -> None:
+        """``owner`` is going: the others need not wait until it expires. Nothing if it is not there."""
+
+    def listen(self, *, due: Callable[[Collection[EndpointId]], None], changed: Callable[[], None]) -> None:
+        """Calls ``due`` when another worker has accepted something for endpoints that nobody is at work on, and
+        ``changed`` when what ``beat`` tells has changed. Either may come too often, late, or never: a look now and
+        then stands behind it. Called once, before anything is expected.
         """
 
 
