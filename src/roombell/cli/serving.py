@@ -132,8 +132,10 @@ class Serving:
         hooks = (self._service.observe, self._log_record)
         notifier = Notifier.from_settings(self._with_dev_endpoint(self._settings), hooks=hooks)
         self._front.notifier = notifier
-        await notifier.start()
-        if self.rooms is not None:
+        if self.rooms is None:
+            await notifier.start()
+        else:
+            await asyncio.gather(notifier.start(), self.rooms.load())
             await self.rooms.start()
 
     async def _stop(self) -> None:
