@@ -14,6 +14,7 @@ from livekit.protocol import room as messages
 from roombell.rooms import Joining, Machine, Refused, RoomSettings
 from roombell.rooms.effects import Happened, Left, Tell
 from roombell.rooms.play import parse_scenario, play
+from roombell.rooms.scripted import track_request
 from support.rooms import START_MS, Ledger
 
 ROOMS = ("one", "two", "three")
@@ -108,15 +109,11 @@ class RoomsKeepTheirPromises(RuleBasedStateMachine):
 
     @rule(room=rooms, identity=identities, media=st.booleans())
     def publish(self, room: str, identity: str, media: bool) -> None:
-        def publish() -> None:
-            from roombell.rooms.scripted import track_request
-
-            sid = self.sid(room, identity)
-            track = self.machine.tracks.add(sid, track_request("microphone"))
-            if media:
-                self.machine.tracks.media(sid, track.sid)
-
-        self.attempt(publish)
+        sid = self.sid(room, identity)
+        added: list[str] = []
+        self.attempt(lambda: added.append(self.machine.tracks.add(sid, track_request("microphone")).sid))
+        for track in added if media else ():
+            self.attempt(lambda track=track: self.machine.tracks.media(sid, track))
 
     @rule(room=rooms, identity=identities, may_publish=st.booleans())
     def permit(self, room: str, identity: str, may_publish: bool) -> None:

@@ -163,7 +163,7 @@ class Ledger:
 
     def _track_published(self, event: WebhookEvent) -> None:
         assert event.track_sid not in self.tracks
-        assert event.participant_sid not in self.left | self.aborted
+        assert event.participant_sid in self.present, "published by somebody who is not there"
         self.tracks[event.track_sid] = event.participant_sid
 
     def _track_unpublished(self, event: WebhookEvent) -> None:

@@ -44,10 +44,13 @@ class Tracks:
         """Its first packet came: ``track_published``. False if it had come before: nothing happens.
 
         :param mime_type: what the media is, where that was negotiated.
-        :raises Refused: the participant or the track is gone.
+        :raises Refused: the participant or the track is gone; or the participant is not ACTIVE so far, as its
+            ``participant_joined`` comes first.
         """
         world, participant = self._world, self._world.participant(participant_sid)
         track = _of(participant, track_sid)
+        if participant.info.state != models.ParticipantInfo.ACTIVE:
+            raise Refused(Code.FAILED_PRECONDITION, "participant is not active")
         if track.state == TrackState.PUBLISHED:
             return False
         track.state = TRACK.after(track.state, TrackMove.MEDIA)

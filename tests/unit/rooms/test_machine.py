@@ -223,6 +223,16 @@ def test_a_track_without_media_is_never_told_of(desk: Desk) -> None:
     assert all(not one.tracks for told in desk.notices(bob, ParticipantsChanged) for one in told.participants)
 
 
+def test_media_of_somebody_who_is_not_active_is_refused_so_that_joined_comes_first(desk: Desk) -> None:
+    alice = desk.arrive("alice")
+    track_sid = desk.add(alice)
+    assert refusal(lambda: desk.tracks.media(alice, track_sid)) == "failed_precondition"
+    desk.participants.welcome(alice)
+    desk.participants.connect(alice)
+    desk.tracks.media(alice, track_sid)
+    assert desk.types == ["room_started", "participant_joined", "track_published"]
+
+
 def test_adding_a_track_again_before_its_media_gives_the_same_track(desk: Desk) -> None:
     alice = desk.enter()
     first = desk.add(alice, cid="c1")
