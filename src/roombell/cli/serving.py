@@ -134,8 +134,10 @@ class Serving:
         settings = self._with_dev_endpoint(self._settings)
         notifier = Notifier.from_settings(settings, hooks=hooks, clock=self._clock)
         self._front.notifier = notifier
-        await notifier.start()
-        if self.rooms is not None:
+        if self.rooms is None:
+            await notifier.start()
+        else:
+            await asyncio.gather(notifier.start(), self.rooms.load())
             await self.rooms.start()
 
     async def _stop(self) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import importlib
 import logging
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from importlib import resources
 from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qs
@@ -62,8 +65,14 @@ class DevRooms:
         """The port that clients join at; 0 where there are no rooms."""
         return self._server.port if self._server is not None else 0
 
+    async def load(self) -> None:
+        """Loads what rooms need, which takes a second, while something else can be done; ``start`` does it too."""
+        with suppress(ImportError):
+            await asyncio.to_thread(importlib.import_module, "roombell.rooms.server")
+
     async def start(self) -> None:
         """Listens, or tells in ``why_off`` why it cannot: the service is of use without rooms too."""
+        await self.load()
         try:
             from roombell.rooms.server import RoomServer
         except ImportError:

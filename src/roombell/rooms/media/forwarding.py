@@ -57,11 +57,6 @@ class Source:
         self._asked_at_s = -_KEYFRAME_INTERVAL_S
         self._reception = Reception()
 
-    @property
-    def is_live(self) -> bool:
-        """Whether media has come since ``begin``."""
-        return self._is_live
-
     def begin(self) -> None:
         """Another track uses the section from here on: nobody gets it yet."""
         for sink in tuple(self._sinks):

@@ -91,10 +91,6 @@ class Peer:
         self._gathered: set[Link] = set()
         self._early: dict[Link, list[str]] = {self._publisher: [], self._subscriber: []}
 
-    @property
-    def is_connected(self) -> bool:
-        return "connected" in (self._publisher.transport.state, self._subscriber.transport.state)
-
     async def take_offer(self, text: str) -> tuple[Published, ...]:
         """Takes a client's offer; ``answer`` answers it.
 

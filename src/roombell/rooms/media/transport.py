@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
 from typing import Final
 
 from aioice import Candidate
@@ -157,7 +158,8 @@ class Transport:
             await self._start_sctp()
 
     async def _start_sctp(self) -> None:
-        await self.sctp.start(RTCSctpCapabilities(MESSAGE_BYTES_MAX), SCTP_PORT)
+        with suppress(ConnectionError):  # it went away meanwhile, which is told elsewhere
+            await self.sctp.start(RTCSctpCapabilities(MESSAGE_BYTES_MAX), SCTP_PORT)
 
     async def _restart(self, remote: RemoteEnd) -> None:
         """A connection of its own for the new credentials; the old one carries everything until it is up."""

@@ -27,6 +27,9 @@ from roombell.signing import AccessClaims
 REQUEST_BYTES_MAX: Final = 1_000_000
 """The largest message that is read from a client."""
 
+CLOSE_TIMEOUT_S: Final = 1.0
+"""How long a client's own close is awaited."""
+
 _ANY_ORIGIN: Final = {"Access-Control-Allow-Origin": "*"}
 _log: Final = logging.getLogger("roombell.rooms.signalling")
 
@@ -69,9 +72,7 @@ class Signalling:
         return web.Response(text="success", headers=_ANY_ORIGIN)
 
     async def _join(self, request: web.Request) -> web.StreamResponse:
-        socket = web.WebSocketResponse(
-            max_msg_size=REQUEST_BYTES_MAX, heartbeat=self._sessions.settings.ping_interval_s, timeout=1.0
-        )
+        socket = web.WebSocketResponse(max_msg_size=REQUEST_BYTES_MAX, timeout=CLOSE_TIMEOUT_S)
         if not socket.can_prepare(request):
             return web.Response(status=404)
         claims, wish, wanted = self._admitted(request, strict=False)
@@ -85,9 +86,7 @@ class Signalling:
                 if wish.reconnect
                 else self._entered(wanted, wish, claims.iss or "", outbox)
             )
-            if session is None:
-                outbox.finish()
-            else:
+            if session is not None:
                 await self._serve(session, wish, socket, outbox)
         finally:
             self._sockets.discard(socket)
@@ -127,7 +126,7 @@ class Signalling:
 
     def _resumed(self, wanted: Joining, wish: JoinWish, outbox: Outbox) -> Session | None:
         session = self._sessions.by_sid.get(wish.participant_sid)
-        if session is None or session.identity != wanted.identity:
+        if session is None or (session.identity, session.room) != (wanted.identity, wanted.room):
             outbox.put(reconnect_instead())
             return None
         if not session.is_resumable:

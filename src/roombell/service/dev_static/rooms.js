@@ -155,10 +155,15 @@ byId('join').elements.identity.value = asked.get('identity') || `${NAMES[Math.fl
 
 const known = new Map();
 
+function took(ms) {
+  if (ms < 10000) return `${ms} ms`;
+  return ms < 120000 ? `${Math.round(ms / 1000)} s` : `${Math.round(ms / 60000)} min`;
+}
+
 function deliveryOf(endpoint, delivery) {
   const answer = delivery.status ? String(delivery.status) : delivery.detail || 'no answer';
   const words = {
-    delivered: `${answer} in ${delivery.took_ms} ms`,
+    delivered: `${answer} in ${took(delivery.took_ms)}`,
     retry: `${answer}, tried ${delivery.attempt} ${delivery.attempt === 1 ? 'time' : 'times'}, comes again`,
     dead: `given up after ${delivery.attempt}: ${answer}`,
     disable: `endpoint disabled: ${answer}`,
