@@ -50,6 +50,7 @@ class AttemptLine(msgspec.Struct, omit_defaults=True):
     detail: str = ""
     """Why no answer came. What an endpoint answered is never logged: it may repeat the token."""
     next_attempt_in_ms: int = 0
+    """0 where none follows; 1 also where it is due already."""
     room: str = ""
 
 
@@ -73,7 +74,7 @@ def attempt_line(record: AttemptFinished, ts: str, now_ms: int) -> AttemptLine:
         status=attempt.status,
         reason=record.reason,
         detail="" if attempt.status else _encodable(attempt.detail),
-        next_attempt_in_ms=max(0, record.next_due_at_ms - now_ms) if record.next_due_at_ms else 0,
+        next_attempt_in_ms=max(1, record.next_due_at_ms - now_ms) if record.next_due_at_ms else 0,
         room=_room(delivery.body),
     )
 

@@ -89,6 +89,12 @@ async def test_a_failed_attempt_says_why_and_when_next(pipe, logs):
     assert (second["level"], "detail" in second, "room" in second) == ("error", False, False)
 
 
+async def test_a_next_attempt_that_is_due_by_the_time_of_the_line_is_told_too(pipe, logs):
+    logs.observe(attempt("retry", status=500, due_at_ms=999_999_000))
+    (line,) = (logs.close(), lines(pipe))[1]
+    assert line["next_attempt_in_ms"] == 1
+
+
 async def test_what_went_wrong_elsewhere_has_its_line(pipe, logs):
     logs.observe(DeliveryDead("main", "EV_1", "room_started", "expired", 3))
     logs.observe(EndpointDisabled("main", "410"))
