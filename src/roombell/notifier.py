@@ -289,7 +289,7 @@ class Notifier(ByHand):
     def _submit_operation(self, event_id: str, event_type: str, ordering_key: str, body: bytes) -> Submitted:
         if self._operations_id is None:
             raise Stopped("Operational events go nowhere any more: the configuration names no URL for them.")
-        return self._running.submit(event_id, event_type, ordering_key, "", body, to=self._operations_id)
+        return self._running.submit(event_id, event_type, ordering_key, "", body, to=(self._operations_id,))
 
 
 def _names(settings: Settings) -> tuple[str, ...]:

@@ -170,11 +170,11 @@ class Engine:
         room_name: str,
         body: bytes,
         *,
-        to: EndpointId | None = None,
+        to: tuple[EndpointId, ...] | None = None,
     ) -> Submitted:
         """Takes an event. The future ends when it is on disk with all its deliveries.
 
-        :param to: the one endpoint that it is for, whatever the filters say.
+        :param to: the endpoints that it is for, whatever the filters say.
 
         :raises Overloaded: a bound was reached; nothing was taken.
         :raises Stopped: the engine does not run.
@@ -194,7 +194,7 @@ class Engine:
             room_name=room_name,
             body=body,
             accepted_at_ms=self._clock.now_ms(),
-            endpoints=self._router.route(event_type, room_name) if to is None else (to,),
+            endpoints=self._router.route(event_type, room_name) if to is None else to,
         )
         return self._committer.accept(accept)
 

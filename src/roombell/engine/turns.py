@@ -131,7 +131,7 @@ class EndpointTurn:
         """How many attempts it may have in flight."""
         if self.health.is_open:
             return int(self.probing)
-        return slots(self.health, self.policy.concurrency)
+        return slots(self.health, self.policy.concurrency) if self.policy.adaptive else self.policy.concurrency
 
     def due_at(self, due_at_ms: int) -> bool:
         """Remembers that one of its lanes in the store is due then. Whether that is sooner than all known."""
