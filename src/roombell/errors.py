@@ -91,6 +91,14 @@ class OutOfTime(RoombellError):
 
     status = 504
     code = "out_of_time"
+class HandlerFailed(RoombellError):
+    """A handler of the user's raised an exception, which is the cause. Its text is shown in no answer."""
+
+    code = "handler_failed"
+
+    def __init__(self, event_id: str) -> None:
+        self.event_id = event_id
+        super().__init__("A handler failed: the receiver's log says which and why.")
 
 
 # The peer's fault
@@ -123,6 +131,27 @@ class BodyTooLarge(ReceiveError):
     def __init__(self, body_bytes_max: int) -> None:
         self.body_bytes_max = body_bytes_max
         super().__init__(f"The body is larger than the limit of {body_bytes_max} bytes.")
+
+
+class MethodNotAllowed(ReceiveError):
+    """A webhook is a POST, and this was something else."""
+
+    status = 405
+    code = "method_not_allowed"
+
+    def __init__(self, method: str) -> None:
+        self.method = method
+        super().__init__("Webhooks are sent by POST: look at what called this URL.")
+
+
+class LengthRequired(ReceiveError):
+    """The body has no declared length, and the server beneath cannot read it without one."""
+
+    status = 411
+    code = "length_required"
+
+    def __init__(self) -> None:
+        super().__init__("This server reads no chunked bodies: send a Content-Length.")
 
 
 class SignatureError(ReceiveError):

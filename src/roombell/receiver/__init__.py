@@ -1,5 +1,8 @@
-"""The other end: verifies and decodes webhooks inside the user's own web application."""
+"""The other end: verifies, decodes and handles webhooks inside the user's own web application."""
 
-from roombell.receiver.receiver import Receiver
+from roombell.receiver.answers import Answer
+from roombell.receiver.delivery import DeliveryInfo
+from roombell.receiver.ports import InThread, Listener, Sink
+from roombell.receiver.receiver import OnFailure, Receiver
 
-__all__ = ["Receiver"]
+__all__ = ["Answer", "DeliveryInfo", "InThread", "Listener", "OnFailure", "Receiver", "Sink"]

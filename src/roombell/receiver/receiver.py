@@ -1,37 +1,228 @@
-"""The receiver with the machine's clock."""
+"""The receiver with the machine's clock, the user's handlers, and an answer to every request."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from enum import StrEnum
+from typing import TYPE_CHECKING, Final, Literal, TypeVar
 
+from roombell.errors import HandlerFailed, RoombellError, UsageError
+from roombell.events import WebhookEvent
+from roombell.receiver import answers
+from roombell.receiver.answers import Answer
 from roombell.receiver.core import BODY_BYTES_MAX, ReceiverCore
+from roombell.receiver.delivery import DeliveryInfo, HeaderLookup
+from roombell.receiver.handlers import HandlerFunction, Handlers, in_default_thread
+from roombell.receiver.ports import InThread, Listener, Sink
 from roombell.signing import LEEWAY_S, KeyRing
+
+if TYPE_CHECKING:
+    import logging
+
+_SAID_AGAIN_AFTER_S: Final = 1.0
+
+H = TypeVar("H", bound=HandlerFunction)
+
+
+class OnFailure(StrEnum):
+    """What becomes of an event whose handler failed, where there is no inbox."""
+
+    RETRY = "retry"
+    """The sender is answered 500 and sends it again; handlers behind the one that failed are not called now."""
+    LOG = "log"
+    """It is logged, the other handlers are called, and the sender is answered 200."""
 
 
 class Receiver(ReceiverCore):
-    """Verifies and decodes LiveKit's webhooks, and Roombell's.
+    """Verifies and decodes LiveKit's webhooks, and Roombell's, and calls handlers for them.
 
     ::
 
         receiver = Receiver(keys={"APIabc": "secret"})
-        event = receiver.receive(body, authorization)
+
+        @receiver.on("participant_joined")
+        async def greet(event): ...
+
+        event = receiver.receive(body, authorization)     # or by hand: no handler is called
+
+    Handlers, listeners and the sink are set while the application starts; after that threads may share it.
 
     :param keys: API secrets by key name, several while keys are rotated; or a key ring.
+    :param on_failure: what becomes of an event whose handler failed: ``"retry"`` or ``"log"``.
     :param leeway_s: how far the sender's clock may be off.
     :param body_bytes_max: bodies above this are refused.
     :param now: the clock: unix seconds.
-    :raises UsageError: no key, or an empty one.
+    :raises UsageError: no key, or an empty one; an ``on_failure`` that does not exist.
     """
-
-    __slots__ = ()
 
     def __init__(
         self,
         keys: Mapping[str, str] | KeyRing,
         *,
+        on_failure: OnFailure | Literal["retry", "log"] = OnFailure.RETRY,
         leeway_s: int = LEEWAY_S,
         body_bytes_max: int = BODY_BYTES_MAX,
         now: Callable[[], float] = time.time,
     ) -> None:
         super().__init__(keys, leeway_s=leeway_s, body_bytes_max=body_bytes_max, now=now)
+        self.handlers = Handlers()
+        self._on_failure = _on_failure(on_failure)
+        self._sink: Sink | None = None
+        self._listeners: tuple[Listener, ...] = ()
+        self._is_silence_told = False
+        self._said_at_s: dict[str, float] = {}
+
+    # What happens with events
+
+    def on(self, *patterns: str, unknown: bool = False) -> Callable[[H], H]:
+        """Registers the decorated function for events, by their names or by globs (``"egress_*"``, ``"*"`` for all).
+
+        It is called with the event, or with the event and its ``DeliveryInfo`` if it takes two arguments. It may be a
+        plain function, which then runs in a thread, or a coroutine function. Several for one event are called one
+        after the other, in the order in which they were registered. It is returned unchanged.
+
+        :param unknown: the names are of events that this version of Roombell does not know.
+        :raises UsageError: a pattern that fits no known event, without ``unknown``; a function that does not take one
+            or two arguments.
+        """
+
+        def register(handler: H) -> H:
+            self.handlers.add(handler, *patterns, unknown=unknown)
+            return handler
+
+        return register
+
+    def otherwise(self, handler: H) -> H:
+        """Registers the decorated function for every event that no ``on`` asked for, those of newer servers included.
+
+        :raises UsageError: a function that does not take one or two arguments.
+        """
+        self.handlers.add_otherwise(handler)
+        return handler
+
+    def listen(self, listener: Listener) -> Listener:
+        """Tells ``listener`` of every verified webhook, with its delivery, before anything else is done with it.
+
+        Repeats are told too. It runs where the webhook was received and must not block. What it raises is logged and
+        changes nothing.
+        """
+        self._listeners = (*self._listeners, listener)
+        return listener
+
+    def use(self, sink: Sink) -> None:
+        """Hands all events to ``sink`` from now on; the handlers are then the sink's to run.
+
+        :raises UsageError: there is one already.
+        """
+        if self._sink is not None:
+            raise UsageError("This receiver has an inbox already. Make a receiver for each.")
+        self._sink = sink
+
+    # What is answered
+
+    def before_body(self, method: str, header: HeaderLookup, *, can_read_chunks: bool = True) -> Answer | None:
+        """The answer to a request whose body need not be read; None if it is to be read, up to ``body_bytes_max``.
+
+        :param can_read_chunks: False where the server beneath hands over no body whose length was not declared.
+        """
+        if method == "OPTIONS":
+            return answers.options()
+        error = answers.trouble_before_body(
+            method, header, body_bytes_max=self.body_bytes_max, can_read_chunks=can_read_chunks
+        )
+        if error is None:
+            return None
+        answer = self.refusal(error)
+        return Answer(answer.status, answer.headers) if method == "HEAD" else answer
+
+    async def answer(self, header: HeaderLookup, body: bytes, in_thread: InThread = in_default_thread) -> Answer:
+        """Verifies a webhook, has it handled, and says what to answer. Raises nothing for what the sender did.
+
+        200 it is handled, or safe in the inbox; 400 it is no event; 401 it is not signed by one of our keys; 413 it is
+        too large; 500 a handler failed; 503 the inbox cannot take it now.
+        """
+        try:
+            event = self.receive(body, header("Authorization"))
+            return answers.taken(
+                event.id, duplicate=await self.take(event, DeliveryInfo.from_headers(header), in_thread)
+            )
+        except RoombellError as error:
+            return self.refusal(error)
+
+    def answer_blocking(self, header: HeaderLookup, body: bytes) -> Answer:
+        """``answer`` for callers with no event loop."""
+        try:
+            event = self.receive(body, header("Authorization"))
+            return answers.taken(event.id, duplicate=self.take_blocking(event, DeliveryInfo.from_headers(header)))
+        except RoombellError as error:
+            return self.refusal(error)
+
+    def refusal(self, error: RoombellError) -> Answer:
+        """The answer that an error stands for; it is logged, at most once a second for each kind."""
+        self._say(error)
+        return answers.refused(error)
+
+    async def take(self, event: WebhookEvent, delivery: DeliveryInfo, in_thread: InThread = in_default_thread) -> bool:
+        """Does with a verified event what is to be done: tells the listeners, then the sink or the handlers.
+
+        :returns: whether it was in the inbox already.
+        :raises HandlerFailed: a handler failed, and the sender is to try again.
+        :raises ServiceError: the inbox cannot take it now.
+        """
+        self._tell(event, delivery)
+        if self._sink is not None:
+            return await self._sink.put(event, delivery)
+        for handler in self.handlers.matching(event.type):
+            try:
+                await handler.run(event, delivery, in_thread)
+            except Exception as error:  # noqa: BLE001 - a handler is the user's, and may raise anything
+                self._failed(handler.name, event, error)
+        return False
+
+    def take_blocking(self, event: WebhookEvent, delivery: DeliveryInfo) -> bool:
+        """``take`` for callers with no event loop."""
+        self._tell(event, delivery)
+        if self._sink is not None:
+            return self._sink.put_blocking(event, delivery)
+        for handler in self.handlers.matching(event.type):
+            try:
+                handler.run_blocking(event, delivery)
+            except Exception as error:  # noqa: BLE001 - a handler is the user's, and may raise anything
+                self._failed(handler.name, event, error)
+        return False
+
+    def _tell(self, event: WebhookEvent, delivery: DeliveryInfo) -> None:
+        for listener in self._listeners:
+            try:
+                listener(event, delivery)
+            except Exception:  # noqa: BLE001 - a listener is the user's, and may raise anything
+                _log().exception("A listener failed at %r; the event is handled all the same", event)
+        if not (self._listeners or self._sink or self.handlers or self._is_silence_told):
+            self._is_silence_told = True
+            _log().warning("Webhooks come in and nothing handles them: register handlers with `@receiver.on(…)`")
+
+    def _failed(self, handler: str, event: WebhookEvent, error: Exception) -> None:
+        _log().error("The handler %s failed at %r", handler, event, exc_info=error)
+        if self._on_failure is OnFailure.RETRY:
+            raise HandlerFailed(event.id) from error
+
+    def _say(self, error: RoombellError) -> None:
+        """One line a second for each reason: whoever sets things up must see why, and nobody can flood the log."""
+        now_s = self._now()
+        if now_s - self._said_at_s.get(error.code, -_SAID_AGAIN_AFTER_S) >= _SAID_AGAIN_AFTER_S:
+            self._said_at_s[error.code] = now_s
+            _log().warning("Refused a webhook with %d: %s", error.status, error)
+
+
+def _on_failure(value: str) -> OnFailure:
+    try:
+        return OnFailure(value)
+    except ValueError as error:
+        raise UsageError(f'`on_failure` is "retry" or "log"; {value!r} was given.') from error
+
+
+def _log() -> logging.Logger:
+    import logging  # late: it takes a good part of the time that the rest needs to load
+
+    return logging.getLogger("roombell.receiver")
