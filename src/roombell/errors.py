@@ -91,6 +91,8 @@ class OutOfTime(RoombellError):
 
     status = 504
     code = "out_of_time"
+
+
 class HandlerFailed(RoombellError):
     """A handler of the user's raised an exception, which is the cause. Its text is shown in no answer."""
 

@@ -8,6 +8,7 @@ import secrets
 import socket
 import time
 from collections.abc import Mapping
+from datetime import timedelta
 
 import msgspec
 
@@ -58,6 +59,21 @@ def new_event_id() -> str:
     return f"EV_{secrets.token_urlsafe(12)}"
 
 
+def new_owner() -> str:
+    """A name for this worker that no other has or had."""
+    return f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
+
+
+def retention_ms(span: timedelta) -> int:
+    """How long settled events are kept.
+
+    :raises UsageError: no time at all.
+    """
+    if span <= timedelta(0):
+        raise UsageError("retention must be longer than nothing.")
+    return round(span.total_seconds() * 1000)
+
+
 def key_ring(settings: Settings) -> KeyRing:
     """The keys as signing needs them.
 
@@ -82,7 +98,7 @@ def engine_settings(settings: Settings) -> EngineSettings:
     """The engine's bounds, and a name for this worker that no other has or had."""
     limits = settings.limits
     return EngineSettings(
-        owner=f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}",
+        owner=new_owner(),
         retention_ms=settings.retention_ms,
         held=HeldLimits(deliveries_max=limits.held_deliveries_max, body_bytes_max=limits.held_bytes_max),
         admission=AdmissionLimits(waiting_max=limits.accepts_waiting_max, waiting_bytes_max=limits.held_bytes_max),

@@ -54,12 +54,12 @@ def _run_to_end(awaitable: Awaitable[object]) -> None:
 class Handler:
     """One function of the user's, and how it wants to be called."""
 
-    __slots__ = ("_function", "_is_async", "_takes_delivery", "_types", "name")
+    __slots__ = ("_is_async", "_takes_delivery", "_types", "function", "name")
 
     def __init__(self, function: HandlerFunction, types: re.Pattern[str] | None) -> None:
-        self.name = _name_of(function)
+        self.name = name_of(function)
         """Where it is defined, as ``app.hooks.on_joined``: the same in every process that runs the same code."""
-        self._function = function
+        self.function = function
         self._takes_delivery = _takes_delivery(function, self.name)
         self._is_async = _is_async(function)
         self._types = types
@@ -85,8 +85,8 @@ class Handler:
 
     def _call(self, event: WebhookEvent, delivery: DeliveryInfo) -> object:
         if self._takes_delivery:
-            return cast("Callable[[WebhookEvent, DeliveryInfo], object]", self._function)(event, delivery)
-        return cast("Callable[[WebhookEvent], object]", self._function)(event)
+            return cast("Callable[[WebhookEvent, DeliveryInfo], object]", self.function)(event, delivery)
+        return cast("Callable[[WebhookEvent], object]", self.function)(event)
 
 
 class Handlers:
@@ -133,7 +133,8 @@ class Handlers:
         return found
 
 
-def _name_of(function: HandlerFunction) -> str:
+def name_of(function: HandlerFunction) -> str:
+    """Where a function is defined, as ``app.hooks.on_joined``."""
     unwrapped = _unwrapped(function)
     name = getattr(unwrapped, "__qualname__", None) or type(unwrapped).__qualname__
     return f"{getattr(unwrapped, '__module__', '')}.{name}"

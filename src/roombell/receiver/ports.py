@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from types import TracebackType
 from typing import Protocol
 
 from roombell.events import WebhookEvent
@@ -30,3 +31,23 @@ class Sink(Protocol):
 
     def put_blocking(self, event: WebhookEvent, delivery: DeliveryInfo) -> bool:
         """The same, for callers with no event loop (WSGI, a synchronous Django view); blocks the calling thread."""
+
+
+class TransactionBlock(Protocol):
+    """For ``async with`` or ``with``, as the database wants it; gives what the handler writes with."""
+
+    async def __aenter__(self) -> object: ...
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool | None: ...
+
+    def __enter__(self) -> object: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool | None: ...
+
+
+Transactional = Callable[[WebhookEvent], TransactionBlock]
+"""A transaction that commits once for the running handler and this event."""

@@ -14,7 +14,7 @@ from roombell.receiver.answers import Answer
 from roombell.receiver.core import BODY_BYTES_MAX, ReceiverCore
 from roombell.receiver.delivery import DeliveryInfo, HeaderLookup
 from roombell.receiver.handlers import HandlerFunction, Handlers, in_default_thread
-from roombell.receiver.ports import InThread, Listener, Sink
+from roombell.receiver.ports import InThread, Listener, Sink, Transactional, TransactionBlock
 from roombell.signing import LEEWAY_S, KeyRing
 
 if TYPE_CHECKING:
@@ -69,6 +69,7 @@ class Receiver(ReceiverCore):
         self.handlers = Handlers()
         self._on_failure = _on_failure(on_failure)
         self._sink: Sink | None = None
+        self._transaction: Transactional | None = None
         self._listeners: tuple[Listener, ...] = ()
         self._is_silence_told = False
         self._said_at_s: dict[str, float] = {}
@@ -110,14 +111,26 @@ class Receiver(ReceiverCore):
         self._listeners = (*self._listeners, listener)
         return listener
 
-    def use(self, sink: Sink) -> None:
+    def use(self, sink: Sink, transaction: Transactional | None = None) -> None:
         """Hands all events to ``sink`` from now on; the handlers are then the sink's to run.
 
+        :param transaction: what ``transaction`` calls.
         :raises UsageError: there is one already.
         """
         if self._sink is not None:
             raise UsageError("This receiver has an inbox already. Make a receiver for each.")
-        self._sink = sink
+        self._sink, self._transaction = sink, transaction
+
+    def transaction(self, event: WebhookEvent) -> TransactionBlock:
+        """A transaction of the inbox's database that commits once for this handler and this event.
+
+        ``Inbox.transaction`` is the same, and tells type checkers what it gives.
+
+        :raises UsageError: there is no inbox.
+        """
+        if self._transaction is None:
+            raise UsageError("A transaction needs an inbox: `Inbox(receiver, store=…, database=…)`.")
+        return self._transaction(event)
 
     # What is answered
 

@@ -1,8 +1,8 @@
 """The transport that calls: a handler of the user's in place of HTTP, one call for each attempt.
 
-A handler answers as an endpoint does, so that all that the engine knows about answers holds for handlers too: it returns
-(200), raises (500), asks for time (429 with ``Retry-After``), gives the event up (422, ``abort-message``), or is not done
-in time (``timeout_wait``).
+A handler answers as an endpoint does, so that all that the engine knows about answers holds for handlers too: it
+returns (200), raises (500), asks for time (429 with ``Retry-After``), gives the event up (422, ``abort-message``), or
+is not done in time (``timeout_wait``).
 
 No lane ever has two calls under way, not even of one event. A call that is out of time is cancelled; one that cannot be
 (a thread, or a coroutine that takes no notice) is left to itself, and until it has ended every further attempt in its
@@ -97,16 +97,18 @@ class HandlerTransport:
             return Failed(FailureKind.TIMEOUT_WAIT, "An earlier call, long out of time, has not ended yet.", 0)
         started_s = self._clock.monotonic()
         call = asyncio.get_running_loop().create_task(self._call(target, request, started_s))
+        done: set[asyncio.Task[None]] = set()
         try:
-            await asyncio.wait((call,), timeout=target.timeout_s)
+            done, _ = await asyncio.wait((call,), timeout=target.timeout_s)
         finally:
-            if not call.done():
+            if not done:
                 await self._cancel(call, request.lane_name)
         duration_ms = round((self._clock.monotonic() - started_s) * 1000)
-        if not call.done() or call.cancelled():
+        if not done:
             _log.error("%s was not done with %s within %g s", target.name, _told(request), target.timeout_s)
             return Failed(FailureKind.TIMEOUT_WAIT, f"It was not done within {target.timeout_s:g} s.", duration_ms)
-        return _outcome(target, request, call.exception(), duration_ms)
+        error = asyncio.CancelledError() if call.cancelled() else call.exception()
+        return _outcome(target, request, error, duration_ms)
 
     async def close(self) -> None:
         """Ends the threads that are idle. What runs in others ends with the process."""
@@ -140,6 +142,7 @@ class HandlerTransport:
         if not call.done():
             self._left.add(lane)
             call.add_done_callback(lambda _: self._left.discard(lane))
+        call.add_done_callback(_take_note)
 
 
 def _outcome(target: HandlerTarget, request: AttemptRequest, error: BaseException | None, duration_ms: int) -> Outcome:
@@ -154,6 +157,12 @@ def _outcome(target: HandlerTarget, request: AttemptRequest, error: BaseExceptio
         case _:
             _log.error("%s failed at %s", target.name, _told(request), exc_info=error)
             return Answered(500, duration_ms, excerpt=f"{type(error).__name__}: {error}".encode("utf-8", "replace"))
+
+
+def _take_note(call: asyncio.Task[None]) -> None:
+    """What a call says that is out of time is nobody's to hear."""
+    if not call.cancelled() and (error := call.exception()) is not None:
+        _log.info("A call that was out of time ended with %s", type(error).__name__)
 
 
 def _told(request: AttemptRequest) -> str:
