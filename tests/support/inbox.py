@@ -17,7 +17,7 @@ def event(event_type="participant_joined", **more):
     return parse(sample(event_type, **more))
 
 
-def changed(event_type, *, id, **fields):
+def changed(event_type, *, id, **fields):  # noqa: A002 - the name it has in the event
     """A sample of an egress event with other fields in its ``egressInfo``; None takes one away."""
     body = json.loads(sample(event_type, id=id))
     info = body["egressInfo"] | fields

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 
 import pytest
 
-from roombell import parse
+from roombell import EventError, parse
 from roombell.events import EVENT_TYPES
 from roombell.inbox.collapse import Collapse, inbox_id
 from roombell.testing.payloads import sample
@@ -110,9 +111,5 @@ def test_an_id_stays_within_the_store_s_bound_whatever_the_egress_id():
 @pytest.mark.parametrize("value", ["[" * 600 + "]" * 600, "1" + "0" * 400, "-0.0", '"\\ud800"', "1e400"])
 def test_strange_values_are_no_reason_to_fail(value):
     raw = b'{"event":"egress_updated","id":"EV_1","egressInfo":{"egressId":"EG_1","strange":%b}}' % value.encode()
-    try:
-        event = parse(raw)
-    except Exception as error:  # not taken at all: then nothing has to be known of it
-        assert type(error).__name__ == "EventError"
-    else:
-        assert inbox_id(event)
+    with contextlib.suppress(EventError):  # what is not taken at all needs no id
+        assert inbox_id(parse(raw))
