@@ -71,17 +71,22 @@ def options() -> Answer:
 
 
 def trouble_before_body(
-    method: str, header: HeaderLookup, *, body_bytes_max: int, can_read_chunks: bool
+    method: str, header: HeaderLookup, *, body_bytes_max: int, reads_chunked: bool
 ) -> ReceiveError | None:
     """Why a request is refused whatever its body; None if the body is wanted. It may still prove too large."""
     if method != "POST":
         return MethodNotAllowed(method)
-    if "chunked" in (header("Transfer-Encoding") or "").lower():
-        if not can_read_chunks:
+    if is_chunked(header):
+        if not reads_chunked:
             return LengthRequired()
     elif _length(header("Content-Length")) > body_bytes_max:
         return BodyTooLarge(body_bytes_max)
     return NoAuthorization() if header("Authorization") is None else None
+
+
+def is_chunked(header: HeaderLookup) -> bool:
+    """Whether the request declares no length because its body comes in chunks."""
+    return "chunked" in (header("Transfer-Encoding") or "").lower()
 
 
 class BodyBuffer:

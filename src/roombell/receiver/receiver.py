@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterable, Callable, Mapping
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final, Literal, TypeVar
 
-from roombell.errors import HandlerFailed, RoombellError, UsageError
+from roombell.errors import BodyTooLarge, HandlerFailed, RoombellError, UsageError
 from roombell.events import WebhookEvent
 from roombell.receiver import answers
-from roombell.receiver.answers import Answer
+from roombell.receiver.answers import Answer, BodyBuffer, is_chunked, read_bounded
 from roombell.receiver.core import BODY_BYTES_MAX, ReceiverCore
 from roombell.receiver.delivery import DeliveryInfo, HeaderLookup
 from roombell.receiver.handlers import HandlerFunction, Handlers, in_default_thread
@@ -19,6 +20,9 @@ from roombell.signing import LEEWAY_S, KeyRing
 
 if TYPE_CHECKING:
     import logging
+    from inspect import Signature
+
+    from starlette.requests import Request
 
 _SAID_AGAIN_AFTER_S: Final = 1.0
 
@@ -32,6 +36,17 @@ class OnFailure(StrEnum):
     """The sender is answered 500 and sends it again; handlers behind the one that failed are not called now."""
     LOG = "log"
     """It is logged, the other handlers are called, and the sender is answered 200."""
+
+
+class _DependencySignature:
+    """Tells FastAPI what ``Depends(receiver)`` needs, if it is FastAPI that asks; a class attribute of receivers."""
+
+    def __get__(self, instance: Receiver | None, owner: type[Receiver]) -> Signature:
+        if instance is None or "fastapi" not in sys.modules:
+            raise AttributeError("__signature__")
+        from roombell.receiver.fastapi import signature
+
+        return signature()
 
 
 class Receiver(ReceiverCore):
@@ -73,6 +88,18 @@ class Receiver(ReceiverCore):
         self._listeners: tuple[Listener, ...] = ()
         self._is_silence_told = False
         self._said_at_s: dict[str, float] = {}
+
+    __signature__ = _DependencySignature()
+
+    async def __call__(self, request: Request) -> WebhookEvent:
+        """The event of a request, as a dependency of FastAPI's: ``event: WebhookEvent = Depends(receiver)``.
+
+        Listeners, and handlers or the inbox, get it first, if there are any. What is refused is answered by itself, as
+        everywhere. ``roombell.receiver.fastapi.OPENAPI`` describes it.
+        """
+        from roombell.receiver.starlette import receive
+
+        return await receive(self, request)
 
     # What happens with events
 
@@ -134,15 +161,50 @@ class Receiver(ReceiverCore):
 
     # What is answered
 
-    def before_body(self, method: str, header: HeaderLookup, *, can_read_chunks: bool = True) -> Answer | None:
-        """The answer to a request whose body need not be read; None if it is to be read, up to ``body_bytes_max``.
+    async def respond(
+        self, method: str, header: HeaderLookup, chunks: AsyncIterable[bytes], in_thread: InThread = in_default_thread
+    ) -> Answer:
+        """The answer to a request, for frameworks with an event loop. Raises nothing for what the sender did.
 
-        :param can_read_chunks: False where the server beneath hands over no body whose length was not declared.
+        204 to OPTIONS; 405 to another method than POST; 413 it is too large, which is known before it is read where its
+        length is declared; otherwise see ``answer``. What reading ``chunks`` raises comes through.
         """
+        early = self.before_body(method, header)
+        if early is not None:
+            return early
+        buffer = BodyBuffer(self.body_bytes_max)
+        try:
+            async for chunk in chunks:
+                buffer.add(chunk)
+        except BodyTooLarge as error:
+            return self.refusal(error)
+        return await self.answer(header, buffer.body(), in_thread)
+
+    def respond_blocking(
+        self, method: str, header: HeaderLookup, read: Callable[[int], bytes], *, reads_chunked: bool
+    ) -> Answer:
+        """``respond`` for frameworks without an event loop.
+
+        :param read: gives up to so many bytes of the body; none at its end.
+        :param reads_chunked: whether ``read`` ends by itself, so that a body of undeclared length can be read; if not,
+            such a body is answered 411.
+        """
+        early = self.before_body(method, header, reads_chunked=reads_chunked)
+        if early is not None:
+            return early
+        declared = None if is_chunked(header) else header("Content-Length") or "0"
+        try:
+            body = read_bounded(read, self.body_bytes_max, declared)
+        except BodyTooLarge as error:
+            return self.refusal(error)
+        return self.answer_blocking(header, body)
+
+    def before_body(self, method: str, header: HeaderLookup, *, reads_chunked: bool = True) -> Answer | None:
+        """The answer to a request whose body need not be read; None if it is to be read, up to ``body_bytes_max``."""
         if method == "OPTIONS":
             return answers.options()
         error = answers.trouble_before_body(
-            method, header, body_bytes_max=self.body_bytes_max, can_read_chunks=can_read_chunks
+            method, header, body_bytes_max=self.body_bytes_max, reads_chunked=reads_chunked
         )
         if error is None:
             return None
@@ -155,21 +217,23 @@ class Receiver(ReceiverCore):
         200 it is handled, or safe in the inbox; 400 it is no event; 401 it is not signed by one of our keys; 413 it is
         too large; 500 a handler failed; 503 the inbox cannot take it now.
         """
+        self._tell_of_silence()
         try:
             event = self.receive(body, header("Authorization"))
-            return answers.taken(
-                event.id, duplicate=await self.take(event, DeliveryInfo.from_headers(header), in_thread)
-            )
+            duplicate = await self.take(event, DeliveryInfo.from_headers(header), in_thread)
         except RoombellError as error:
             return self.refusal(error)
+        return answers.taken(event.id, duplicate=duplicate)
 
     def answer_blocking(self, header: HeaderLookup, body: bytes) -> Answer:
         """``answer`` for callers with no event loop."""
+        self._tell_of_silence()
         try:
             event = self.receive(body, header("Authorization"))
-            return answers.taken(event.id, duplicate=self.take_blocking(event, DeliveryInfo.from_headers(header)))
+            duplicate = self.take_blocking(event, DeliveryInfo.from_headers(header))
         except RoombellError as error:
             return self.refusal(error)
+        return answers.taken(event.id, duplicate=duplicate)
 
     def refusal(self, error: RoombellError) -> Answer:
         """The answer that an error stands for; it is logged, at most once a second for each kind."""
@@ -211,6 +275,8 @@ class Receiver(ReceiverCore):
                 listener(event, delivery)
             except Exception:  # noqa: BLE001 - a listener is the user's, and may raise anything
                 _log().exception("A listener failed at %r; the event is handled all the same", event)
+
+    def _tell_of_silence(self) -> None:
         if not (self._listeners or self._sink or self.handlers or self._is_silence_told):
             self._is_silence_told = True
             _log().warning("Webhooks come in and nothing handles them: register handlers with `@receiver.on(…)`")

@@ -34,7 +34,7 @@ def test_a_declared_length_over_the_limit_is_refused_unread(length: str) -> None
 def test_chunked_bodies_are_refused_where_they_cannot_be_read() -> None:
     chunked = SIGNED | {"Transfer-Encoding": "Chunked"}
     assert early(headers=chunked) is None
-    answer = early(headers=chunked, can_read_chunks=False)
+    answer = early(headers=chunked, reads_chunked=False)
     assert answer is not None
     assert (answer.status, json.loads(answer.body)["error"]) == (411, "length_required")
 
