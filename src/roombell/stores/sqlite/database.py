@@ -38,7 +38,7 @@ from roombell.stores.sqlite.lane_cache import LaneCache
 from roombell.stores.sqlite.lock import FileLock
 from roombell.stores.sqlite.queries import query
 from roombell.stores.sqlite.trouble import file_error, store_error
-from roombell.stores.sqlite.work import BatchWork
+from roombell.stores.sqlite.work import SqliteBatchWork
 
 _FILE_CHECK_S = 1.0
 
@@ -110,7 +110,7 @@ class Database:
         started = time.perf_counter()
         with self._transaction() as connection:
             self._lanes.trim()
-            result = BatchWork(connection, batch, self._lanes).apply()
+            result = SqliteBatchWork(connection, batch, self._lanes).apply()
         return msgspec.structs.replace(result, commit_ms=(time.perf_counter() - started) * 1000)
 
     def acquire(
