@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-
-import asyncpg
-from asyncpg.pool import PoolConnectionProxy
+from typing import TYPE_CHECKING
 
 from roombell.inbox.databases import AsyncDatabase
 from roombell.stores.done import Statement
 
-Connection = PoolConnectionProxy[asyncpg.Record]
+if TYPE_CHECKING:
+    import asyncpg
+    from asyncpg.pool import PoolConnectionProxy
+
+    Connection = PoolConnectionProxy[asyncpg.Record]
 
 
-class Asyncpg(AsyncDatabase[Connection]):
+class Asyncpg(AsyncDatabase["Connection"]):
     """Transactions on connections of a pool, which stays the caller's."""
 
     def __init__(self, pool: asyncpg.Pool[asyncpg.Record]) -> None:
