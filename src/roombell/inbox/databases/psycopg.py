@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
-from psycopg import AsyncConnection, Connection
-from psycopg_pool import AsyncConnectionPool, ConnectionPool
-
 from roombell.inbox.databases import AsyncDatabase, BlockingDatabase
+from roombell.receiver.missing import missing
 from roombell.stores.done import Statement
+
+try:
+    from psycopg import AsyncConnection, Connection
+    from psycopg_pool import AsyncConnectionPool, ConnectionPool
+except ImportError as error:
+    raise missing("psycopg with psycopg-pool", error) from error
 
 
 class AsyncPsycopg(AsyncDatabase[AsyncConnection]):

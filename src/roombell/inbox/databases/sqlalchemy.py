@@ -5,12 +5,16 @@ from __future__ import annotations
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from typing import Protocol, TypeVar
 
-from sqlalchemy import Connection, CursorResult, text
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
-from sqlalchemy.orm import Session
-
 from roombell.inbox.databases import AsyncDatabase, BlockingDatabase
+from roombell.receiver.missing import missing
 from roombell.stores.done import Statement
+
+try:
+    from sqlalchemy import Connection, CursorResult, text
+    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
+    from sqlalchemy.orm import Session
+except ImportError as error:
+    raise missing("SQLAlchemy", error) from error
 
 A = TypeVar("A", bound=AsyncConnection | AsyncSession)
 B = TypeVar("B", bound=Connection | Session)
