@@ -1,13 +1,14 @@
 """An application that is killed again and again: two handlers write each event into a table, which a test counts.
 
-    python inbox_app.py STORE sqlite FILE
-    python inbox_app.py STORE postgresql URL
+python inbox_app.py STORE sqlite FILE
+python inbox_app.py STORE postgresql URL
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import random
 import socket
 import sys
 
@@ -19,21 +20,13 @@ from roombell.receiver import asgi
 
 KEYS = {"APItest": "a secret of at least thirty-two bytes"}
 RETRY = RetryPolicy(attempts=1000, base_delay_ms=10, max_delay_ms=50)
-FAILS_ONE_IN = 9
+FAILING_SHARE = 0.05
 """So that kills meet lanes in back-off, and transactions that are rolled back."""
 
 
-def fails(event) -> bool:
-    return hash((event.id, event.type)) % FAILS_ONE_IN == 0 and asyncio_free_draw()
-
-
-calls = 0
-
-
-def asyncio_free_draw() -> bool:
-    global calls
-    calls += 1
-    return calls % 2 == 0
+def fail_now_and_then() -> None:
+    if random.random() < FAILING_SHARE:
+        raise RuntimeError("in the middle of a transaction")
 
 
 def with_sqlite(receiver: Receiver, path: str):
@@ -43,8 +36,7 @@ def with_sqlite(receiver: Receiver, path: str):
     def first(event):
         with receiver.transaction(event) as database:
             database.execute("INSERT INTO effect VALUES (?, 'first')", (event.id,))
-            if fails(event):
-                raise RuntimeError("in the middle")
+            fail_now_and_then()
 
     @receiver.on("*")
     def second(event):
@@ -64,8 +56,7 @@ async def with_postgresql(receiver: Receiver, url: str):
     async def first(event):
         async with receiver.transaction(event) as database:
             await database.execute("INSERT INTO effect VALUES ($1, 'first')", event.id)
-            if fails(event):
-                raise RuntimeError("in the middle")
+            fail_now_and_then()
 
     @receiver.on("*")
     async def second(event):

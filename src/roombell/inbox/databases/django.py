@@ -35,4 +35,5 @@ class Django(BlockingDatabase[BaseDatabaseWrapper]):
     def execute(self, transaction: BaseDatabaseWrapper, statement: Statement) -> int:
         with transaction.cursor() as cursor:
             cursor.execute(statement.pyformat, statement.values or None)
-            return cursor.rowcount
+            rows: int = cursor.rowcount
+            return rows
