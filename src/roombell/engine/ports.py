@@ -48,25 +48,35 @@ class Store(Protocol):
 
     Every method is one transaction. Errors are ``StoreError`` and its children, nothing else; after one, nothing
     of that call was written, except ``StoreUnavailable``, after which the caller cannot know. Methods may be
-    called concurrently; the store runs them one after another.
+    called concurrently; what they do is what they would do one after another.
 
     A lane's lease is (owner, expiry, generation). Leasing a lane raises its generation. Writes for a lane carry
     the generation and do nothing when it is no longer the lane's own.
+
+    A store is one worker's alone, or it is ``shared``: then any number of workers, each with a store object of its
+    own, work on the same storage at once.
     """
+
+    @property
+    def shared(self) -> bool:
+        """Whether other workers may have the same storage open."""
 
     @property
     def store_id(self) -> str:
         """Eight hexadecimal digits, drawn when the store was made; with a lane's id it names the lane for ever."""
 
     async def open(self) -> None:
-        """Opens or makes the store, and moves an older one up. Ends all leases that the previous owner left.
+        """Opens or makes the store, and moves an older one up.
 
-        :raises StoreLocked: another process has it open.
-        :raises StoreError: it cannot be opened; the message names the file and the mend.
+        A store that is one worker's alone ends all leases that the previous owner left. A shared one leaves them: their
+        workers live, or they run out.
+
+        :raises StoreLocked: another process has it open, and it is not shared.
+        :raises StoreError: it cannot be opened; the message names the file or the database, and the mend.
         """
 
     async def close(self) -> None:
-        """Ends what is under way and closes. Calling it twice is fine."""
+        """Ends what is under way and closes. Calling it twice is fine. Leases are not ended by it."""
 
     async def commit(self, batch: Batch) -> BatchResult:
         """The hot path: accepts, settles, releases and renewals of many callers in one transaction."""
@@ -85,7 +95,8 @@ class Store(Protocol):
         """Leases up to ``lanes_max`` lanes of an active endpoint that are due and free, longest due first.
 
         Each comes with at least one head, and with up to ``heads_max`` while all bodies together stay within
-        ``body_bytes_max``. Lanes whose lease has expired count as free. Blocked lanes are never acquired.
+        ``body_bytes_max``. Lanes whose lease has expired count as free. Blocked lanes are never acquired. What another
+        worker is about to lease in the same moment may be passed over; ``next_due_at_ms`` says when to ask again.
         """
 
     async def page(

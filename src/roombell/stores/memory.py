@@ -51,26 +51,33 @@ class MemoryStore:
     """The ``Store`` port in memory. ``roombell.engine.ports.Store`` says what each method promises.
 
     :param disk: what to open; a new empty disk when not given.
+    :param shared: whether other stores that are shared may have the disk open too.
     """
 
-    def __init__(self, disk: MemoryDisk | None = None) -> None:
+    def __init__(self, disk: MemoryDisk | None = None, *, shared: bool = False) -> None:
         self._disk = MemoryDisk() if disk is None else disk
+        self._shared = shared
+
+    @property
+    def shared(self) -> bool:
+        return self._shared
 
     @property
     def store_id(self) -> str:
         return self._disk.store_id
 
     async def open(self) -> None:
-        if self._disk.holder not in (None, self):
+        if any(not (self._shared and other.shared) for other in self._disk.holders if other is not self):
             raise StoreLocked("The memory disk is open in another store. Close that one first.")
-        self._disk.holder = self
+        self._disk.holders.append(self)
+        if self._shared:
+            return
         for endpoint in self._disk.endpoints.values():
             for lane in tuple(endpoint.leased.values()):
                 endpoint.end_lease(lane)
 
     async def close(self) -> None:
-        if self._disk.holder is self:
-            self._disk.holder = None
+        self._disk.holders = [other for other in self._disk.holders if other is not self]
 
     async def commit(self, batch: Batch) -> BatchResult:
         self._check_open()
@@ -205,7 +212,7 @@ class MemoryStore:
         return Pruned(events=min(len(found), limit), lanes=lanes, more=len(found) > limit)
 
     def _check_open(self) -> None:
-        if self._disk.holder is not self:
+        if self not in self._disk.holders:
             raise StoreError("The memory store is not open. Call open() first.")
 
     def _accept(self, accept: Accept, batch: Batch, grants: Counter[EndpointId]) -> Accepted:

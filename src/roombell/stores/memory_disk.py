@@ -10,6 +10,7 @@ import heapq
 import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import msgspec
 
@@ -236,6 +237,14 @@ class EventRow:
     deliveries: tuple[tuple[LaneId, Sequence], ...]
 
 
+class Holder(Protocol):
+    """A store that has a disk open."""
+
+    @property
+    def shared(self) -> bool:
+        """Whether it leaves others beside it."""
+
+
 class MemoryDisk:
     """What outlives a ``MemoryStore``: everything that was committed.
 
@@ -244,8 +253,8 @@ class MemoryDisk:
 
     def __init__(self, store_id: str | None = None) -> None:
         self.store_id = secrets.token_hex(4) if store_id is None else store_id
-        self.holder: object | None = None
-        """The store that has the disk open."""
+        self.holders: list[Holder] = []
+        """The stores that have the disk open."""
         self.endpoints: dict[EndpointId, EndpointRow] = {}
         self.events: dict[str, EventRow] = {}
         self.lanes: dict[LaneId, LaneRow] = {}
@@ -254,8 +263,8 @@ class MemoryDisk:
         self.events_made = 0
 
     def crash(self) -> None:
-        """The process that had the disk open is dead: its store can do nothing any more, another may open it."""
-        self.holder = None
+        """All processes that had the disk open are dead: their stores can do nothing any more, others may open it."""
+        self.holders = []
 
     def add_endpoint(self, name: str, now_ms: int) -> EndpointRow:
         endpoint_id = EndpointId(len(self.endpoints) + 1)

@@ -248,7 +248,7 @@ class RetentionContract:
 class LifeContract:
     """A store keeps what it was given when it is closed and opened."""
 
-    async def test_everything_is_there_after_reopening_and_no_lease_is(self, make_store: MakeStore) -> None:
+    async def test_everything_is_there_after_reopening(self, make_store: MakeStore) -> None:
         async with opened(make_store) as it:
             store_id = it.store.store_id
             one = await it.endpoint()
@@ -258,9 +258,8 @@ class LifeContract:
         async with opened(make_store) as it:
             assert it.store.store_id == store_id
             assert await counts(it, one) == (2, 1, NOW_MS - 2)
-            assert await it.settle(settle(lane, 2)) == (Settled(lost=True),)
             assert (await it.accept(event("a", one)))[0].duplicate
-            again = await it.acquire_one(one)
+            again = await it.acquire_one(one, now_ms=NOW_MS + LEASE_MS)
             assert (again.lane_id, again.generation) == (lane.lane_id, lane.generation + 1)
             assert [(head.event_id, head.sequence) for head in again.heads] == [("b", 2), ("c", 3)]
 
@@ -278,6 +277,31 @@ class LifeContract:
             assert len(it.store.store_id) == 8
             assert set(it.store.store_id) <= set("0123456789abcdef")
 
+    async def test_closing_twice_is_fine_and_a_closed_store_refuses(self, make_store: MakeStore) -> None:
+        async with opened(make_store) as it:
+            store = it.store
+            await store.close()
+            await store.close()
+            try:
+                await store.endpoints()
+            except StoreError:
+                pass
+            else:
+                raise AssertionError("a closed store answered")
+
+
+class SoleOwnerContract:
+    """A store that is one worker's alone."""
+
+    async def test_no_lease_outlives_its_owner(self, make_store: MakeStore) -> None:
+        async with opened(make_store) as it:
+            assert not it.store.shared
+            one = await it.endpoint()
+            lane = await it.lease_one(event("a", one))
+        async with opened(make_store) as it:
+            assert await it.settle(settle(lane, 1)) == (Settled(lost=True),)
+            assert event_ids(await it.acquire_one(one)) == ["a"]
+
     async def test_a_second_opener_is_refused_until_the_first_closes(self, make_store: MakeStore) -> None:
         async with opened(make_store) as it:
             second = make_store()
@@ -291,24 +315,57 @@ class LifeContract:
         async with opened(make_store) as it:
             assert len(await it.store.endpoints()) == 1
 
-    async def test_closing_twice_is_fine_and_a_closed_store_refuses(self, make_store: MakeStore) -> None:
-        async with opened(make_store) as it:
-            store = it.store
-            await store.close()
-            await store.close()
-            try:
-                await store.endpoints()
-            except StoreError:
-                pass
-            else:
-                raise AssertionError("a closed store answered")
-
     async def test_a_lease_that_ran_long_is_due_at_once_after_reopening(self, make_store: MakeStore) -> None:
         async with opened(make_store) as it:
             one = await it.endpoint()
             await it.lease_one(event("a", one), expires_at_ms=NOW_MS + 1_000 * LEASE_MS)
         async with opened(make_store) as it:
             assert event_ids(await it.acquire_one(one)) == ["a"]
+
+
+class SharedContract:
+    """A store that any number of workers have open at once."""
+
+    async def test_what_one_worker_writes_the_other_one_sees(self, make_store: MakeStore) -> None:
+        async with opened(make_store) as here, opened(make_store) as there:
+            assert here.store.shared
+            assert here.store.store_id == there.store.store_id
+            one = await here.endpoint()
+            await here.accept(event("a", one))
+            assert (await there.accept(event("a", one)))[0].duplicate
+            assert event_ids(await there.acquire_one(one)) == ["a"]
+            assert (await here.acquire(one)).lanes == ()
+
+    async def test_a_lease_lasts_though_its_worker_s_store_was_closed(self, make_store: MakeStore) -> None:
+        async with opened(make_store) as it:
+            one = await it.endpoint()
+            lane = await it.lease_one(event("a", one))
+        async with opened(make_store) as it:
+            assert (await it.as_owner("worker-2").acquire(one)).lanes == ()
+            assert await it.settle(settle(lane, 1)) == (Settled(lost=False, pending=0),)
+
+    async def test_a_worker_whose_lane_was_taken_over_elsewhere_changes_nothing(self, make_store: MakeStore) -> None:
+        async with opened(make_store) as here, opened(make_store) as there:
+            one = await here.endpoint()
+            lost = await here.lease_one(event("a", one), expires_at_ms=NOW_MS)
+            taken = await there.as_owner("worker-2").acquire_one(one)
+            assert await here.settle(settle(lost, 1)) == (Settled(lost=True),)
+            assert not await here.renew(lost, NOW_MS + LEASE_MS)
+            await here.release(lost)
+            assert await there.settle(settle(taken, 1)) == (Settled(lost=False, pending=0),)
+
+    async def test_closing_leaves_the_others_alone(self, make_store: MakeStore) -> None:
+        async with opened(make_store) as it:
+            one = await it.endpoint()
+            async with opened(make_store):
+                pass
+            assert (await it.accept(event("a", one)))[0].placed != ()
+
+    async def test_sequences_count_on_whoever_accepts(self, make_store: MakeStore) -> None:
+        async with opened(make_store) as here, opened(make_store) as there:
+            one = await here.endpoint()
+            places = [(await it.accept(event(f"e{n}", one)))[0].placed[0] for n, it in enumerate([here, there] * 3)]
+            assert [place.sequence for place in places] == [1, 2, 3, 4, 5, 6]
 
 
 async def counts(it: StoreDriver, endpoint_id: EndpointId) -> tuple[int, int, int | None]:

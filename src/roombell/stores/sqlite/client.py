@@ -76,6 +76,10 @@ class SqliteStore:
         self._restart_at = 0.0
 
     @property
+    def shared(self) -> bool:
+        return False
+
+    @property
     def store_id(self) -> str:
         if self._store_id is None:
             raise StoreError(f"{self._path} is not open. Call open() first.")

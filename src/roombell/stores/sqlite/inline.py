@@ -39,6 +39,10 @@ class InlineSqliteStore:
         self._database = Database(path, lock_wait_s=lock_wait_s)
 
     @property
+    def shared(self) -> bool:
+        return False
+
+    @property
     def store_id(self) -> str:
         return self._database.store_id
 

@@ -1,0 +1,2 @@
+-- The bodies of some events.
+SELECT id, body FROM roombell.event WHERE id = ANY ($1::bigint[])

@@ -1,0 +1,2 @@
+-- Every endpoint's state.
+SELECT id, state FROM roombell.endpoint ORDER BY id

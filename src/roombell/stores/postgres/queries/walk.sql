@@ -1,0 +1,13 @@
+-- A stretch of all deliveries in the order of acceptance, with their events and lanes.
+SELECT delivery.event, delivery.lane_id, delivery.sequence, delivery.state, delivery.attempts, delivery.reason,
+    delivery.settled_at_ms, event.event_id, event.event_type, event.room_name, event.accepted_at_ms, lane.endpoint_id,
+    lane.ordering_key, lane.blocked
+FROM (
+    SELECT * FROM roombell.delivery
+    WHERE (event, lane_id) > ($1, $2) AND event <= $3
+    ORDER BY event, lane_id
+    LIMIT $4
+) AS delivery
+JOIN roombell.event ON event.id = delivery.event
+JOIN roombell.lane ON lane.id = delivery.lane_id
+ORDER BY delivery.event, delivery.lane_id
