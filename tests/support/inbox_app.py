@@ -74,7 +74,7 @@ async def serve(store: str, kind: str, where: str) -> None:
     async with opened as database:
         inbox = Inbox(receiver, store=store, database=database, defaults=HandlerSettings(retry=RETRY))
         async with inbox:
-            print(f"Listening on http://127.0.0.1:{listening.getsockname()[1]}", file=sys.stderr, flush=True)
+            sys.stderr.write(f"Listening on http://127.0.0.1:{listening.getsockname()[1]}\n")
             config = uvicorn.Config(asgi.app(receiver), log_level="warning", access_log=False, lifespan="off")
             await uvicorn.Server(config).serve(sockets=[listening])
 
