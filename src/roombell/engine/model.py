@@ -308,3 +308,23 @@ class Reaped(msgspec.Struct, frozen=True):
     leases_ended: int
     deliveries_ended: int
     more: bool
+
+
+class Document(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A value that is kept beside the events, as it was last put."""
+
+    key: str
+    version: int
+    value: bytes
+
+
+class Put(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A document's next value, which counts only where ``replaces`` is the version that is there."""
+
+    key: str
+    replaces: int
+    """0: there is none."""
+    version: int
+    """Higher than every version that the key ever had."""
+    value: bytes | None
+    """None: the document, which is there, is forgotten."""
