@@ -2,6 +2,7 @@
 
 from roombell.errors import AlreadyDone, GiveUp, OutOfTime, RetryLater
 from roombell.inbox.collapse import Collapse
+from roombell.inbox.derived import change_of
 from roombell.inbox.inbox import Inbox
 from roombell.inbox.settings import HandlerSettings
 from roombell.inbox.transaction import Transaction
@@ -15,4 +16,5 @@ __all__ = [
     "OutOfTime",
     "RetryLater",
     "Transaction",
+    "change_of",
 ]

@@ -6,7 +6,7 @@ import asyncio
 import atexit
 import concurrent.futures
 import os
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Collection, Iterable
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from types import TracebackType
@@ -18,18 +18,23 @@ from roombell.engine.hooks import Hook, Hooks
 from roombell.engine.lifecycle import BackgroundLoop
 from roombell.engine.model import EndpointStatus
 from roombell.engine.operator import Operator
+from roombell.engine.ports import Store
 from roombell.errors import Overloaded, Stopped, StoreError, UsageError
 from roombell.events import WebhookEvent
 from roombell.inbox.collapse import Collapse, inbox_id, rules
 from roombell.inbox.registered import Registered, SettingsOf
+from roombell.inbox.rooms import Rooms
 from roombell.inbox.runner import LoopThread
 from roombell.inbox.running import Running, log_trouble, opened, tell_of_orphans
 from roombell.inbox.settings import HandlerSettings
+from roombell.inbox.shelf import Shelf
 from roombell.inbox.transaction import Database, Transaction
 from roombell.inbox.upkeep import Forgetter, prepare
 from roombell.receiver.delivery import DeliveryInfo
 from roombell.receiver.handlers import HandlerFunction
 from roombell.receiver.receiver import Receiver
+from roombell.receiver.room_state import InRoom, RoomLimits, RoomNow
+from roombell.receiver.views import Ingress, ParticipantKind, Recording
 from roombell.settings import StoreSettings
 
 if TYPE_CHECKING:
@@ -67,6 +72,8 @@ class Inbox(ByHand, Generic[T]):
     :param database: where ``transaction`` writes: one of those in ``roombell.inbox.databases``.
     :param defaults: how handlers are called that ``handler`` says nothing of.
     :param collapse: the rules by which events with different ids count as one; empty for none.
+    :param rooms: keeps who is in which room and what is recorded, for ``rooms``, ``participants``, ``recordings`` and
+        ``ingresses``, and makes the events ``room_complete`` and ``anomaly``; ``RoomLimits`` to say how.
     :param retention: how long events are kept when all is done with them, and known as repeats.
     :param hooks: called with a frozen record for each thing that happens (``roombell.engine.hooks``).
     :raises UsageError: the receiver has an inbox already, or something that is given is wrong.
@@ -80,10 +87,12 @@ class Inbox(ByHand, Generic[T]):
         database: Database[T] | None = None,
         defaults: HandlerSettings = HandlerSettings(),
         collapse: Iterable[Collapse] = tuple(Collapse),
+        rooms: bool | RoomLimits = False,
         retention: timedelta = timedelta(days=7),
         hooks: Iterable[Hook] = (),
     ) -> None:
         self._store = StoreSettings.of_url(store)
+        self._room_limits = RoomLimits() if rooms is True else rooms or None
         self._retention_ms = wiring.retention_ms(retention)
         self._receiver, self._database = receiver, database
         self._settings = SettingsOf(defaults)
@@ -125,7 +134,9 @@ class Inbox(ByHand, Generic[T]):
             await prepare(self._database)
         store = await opened(self._store)
         try:
-            statuses = await store.register(registered.names, now_ms=self._clock.now_ms())
+            rooms = self._make_rooms(store)
+            names = registered.names if rooms is None else (*registered.names, rooms.name)
+            statuses = await store.register(names, now_ms=self._clock.now_ms())
             await tell_of_orphans(store)
             running = Running(
                 store,
@@ -134,6 +145,7 @@ class Inbox(ByHand, Generic[T]):
                 clock=self._clock,
                 hooks=self._hooks,
                 retention_ms=self._retention_ms,
+                rooms=rooms,
                 loops=self._own_loops(registered),
             )
         except BaseException:
@@ -239,12 +251,8 @@ class Inbox(ByHand, Generic[T]):
 
     async def _put(self, event: WebhookEvent) -> bool:
         running = self._run()
-        names = self._registered.names_of(self._receiver.handlers.matching(event.type))
-        accepted = await running.engine.submit(
-            inbox_id(event, self._collapse), event.type, event.ordering_key, event.room_name, event.raw,
-            to=running.ids_of(names),
-        )  # fmt: skip
-        return accepted.duplicate
+        handlers = self._registered.names_of(self._receiver.handlers.matching(event.type))
+        return (await running.submit(inbox_id(event, self._collapse), event, handlers)).duplicate
 
     def _put_elsewhere(self, event: WebhookEvent) -> concurrent.futures.Future[bool]:
         """Puts it in the inbox' own loop, which runs in another thread."""
@@ -263,6 +271,36 @@ class Inbox(ByHand, Generic[T]):
     async def endpoints(self) -> tuple[EndpointStatus, ...]:
         """Every handler with its state and what it has not done yet; removed ones too, while they are owed some."""
         return await self._run().store.endpoints()
+
+    async def rooms(self, *, provisional: bool = False) -> tuple[RoomNow, ...]:
+        """The rooms that are there now.
+
+        :param provisional: also those that may be made up by DeleteRoom: started right after an end, and empty.
+        :raises UsageError: the inbox was not told to keep ``rooms``.
+        """
+        return await self._rooms().rooms(provisional=provisional)
+
+    async def participants(self, room: str, *, kinds: Collection[ParticipantKind] | None = None) -> tuple[InRoom, ...]:
+        """Who is in the room now, in the order of their coming; of ``kinds`` alone where they are given.
+
+        :raises UsageError: the inbox was not told to keep ``rooms``.
+        """
+        return await self._rooms().participants(room, kinds)
+
+    async def recordings(self, room: str, *, going: bool | None = None) -> tuple[Recording, ...]:
+        """The room's recordings, ended ones too as long as they are remembered; those of web pages in the room ``""``.
+
+        :param going: true for those that go on alone, false for those that ended.
+        :raises UsageError: the inbox was not told to keep ``rooms``.
+        """
+        return await self._rooms().recordings(room, going=going)
+
+    async def ingresses(self, room: str) -> tuple[Ingress, ...]:
+        """The room's ingresses that media comes in by.
+
+        :raises UsageError: the inbox was not told to keep ``rooms``.
+        """
+        return await self._rooms().ingresses(room)
 
     @property
     def operator(self) -> Operator:
@@ -287,6 +325,17 @@ class Inbox(ByHand, Generic[T]):
         if self._pid != os.getpid():
             raise Stopped("The inbox was started before this process was forked. Start it in each worker.")
         return self._running
+
+    def _make_rooms(self, store: Store) -> Rooms | None:
+        if self._room_limits is None:
+            return None
+        return Rooms(Shelf(store), self._clock, self._put, self._room_limits)
+
+    def _rooms(self) -> Rooms:
+        rooms = self._run().rooms
+        if rooms is None:
+            raise UsageError("This inbox keeps no room state: make it with `Inbox(receiver, rooms=True)`.")
+        return rooms
 
     def _own_loops(self, registered: Registered) -> tuple[BackgroundLoop, ...]:
         if self._database is None:

@@ -8,17 +8,22 @@ from typing import Final
 
 from roombell import wiring
 from roombell.engine.announcer import Watch
-from roombell.engine.core import Engine, EngineSettings
+from roombell.engine.core import Engine, EngineSettings, Submitted
 from roombell.engine.hooks import DeliveryDead, EndpointFailing, EndpointRecovered, Hooks, Record
 from roombell.engine.lifecycle import BackgroundLoop
-from roombell.engine.model import EndpointId, EndpointState, EndpointStatus
+from roombell.engine.model import EndpointState, EndpointStatus
 from roombell.engine.operator import Operator
 from roombell.engine.ports import Clock, Store
+from roombell.engine.router import EndpointPolicy
 from roombell.errors import StoreLocked
+from roombell.events import WebhookEvent
+from roombell.events.names import DERIVED_TYPES
 from roombell.inbox.registered import Registered
+from roombell.inbox.rooms import RETRY, ROOMS, RoomKeeper, Rooms
 from roombell.settings import StoreSettings
-from roombell.transport.handlers import HandlerTransport
+from roombell.transport.handlers import HandlerTarget, HandlerTransport
 
+ROOMS_TIMEOUT_S: Final = 30.0
 _log: Final = logging.getLogger("roombell.inbox")
 
 
@@ -34,15 +39,22 @@ class Running:
         clock: Clock,
         hooks: Hooks,
         retention_ms: int,
+        rooms: Rooms | None,
         loops: Sequence[BackgroundLoop],
     ) -> None:
-        self.store = store
-        self._ids = {name: statuses[name].endpoint_id for name in registered.names}
-        self._transport = HandlerTransport(registered.targets(self._ids), threads_max=registered.calls_max, clock=clock)
+        self.store, self.rooms = store, rooms
+        self._ids = {name: status.endpoint_id for name, status in statuses.items()}
+        targets, policies = registered.targets(self._ids), registered.policies(statuses)
+        if rooms is not None:
+            rooms_id = self._ids[ROOMS]
+            targets[rooms_id] = HandlerTarget(ROOMS, rooms, ROOMS_TIMEOUT_S)
+            policies = (*policies, EndpointPolicy(rooms_id, ROOMS, retry=RETRY, adaptive=False, internal=True))
+            loops = (*loops, RoomKeeper(rooms))
+        self._transport = HandlerTransport(targets, threads_max=registered.calls_max, clock=clock)
         bounds = EngineSettings(owner=wiring.new_owner(), retention_ms=retention_ms)
         self.engine = Engine(store, self._transport, clock, wiring.system_random(), hooks, bounds)
         # What was known of the handlers' health is left behind: this may be the release that mends them.
-        self.engine.configure(registered.policies(statuses))
+        self.engine.configure(policies)
         self.operator = Operator(store, clock, self.engine)
         self._loops = (Watch(store, clock, hooks, internal=""), *loops)
 
@@ -62,9 +74,16 @@ class Running:
             await self._transport.close()
             await self.store.close()
 
-    def ids_of(self, names: Sequence[str]) -> tuple[EndpointId, ...]:
-        """The endpoints with these names."""
-        return tuple([self._ids[name] for name in names])
+    def submit(self, event_id: str, event: WebhookEvent, handlers: Sequence[str]) -> Submitted:
+        """Takes an event for the handlers with these names, and for the room state. The future ends when it is on disk.
+
+        :raises Overloaded: a bound was reached; nothing was taken.
+        :raises Stopped: it does not run any more.
+        """
+        to = [self._ids[name] for name in handlers]
+        if self.rooms is not None and event.type not in DERIVED_TYPES:
+            to.append(self._ids[ROOMS])
+        return self.engine.submit(event_id, event.type, event.ordering_key, event.room_name, event.raw, to=tuple(to))
 
 
 async def opened(settings: StoreSettings) -> Store:
@@ -86,7 +105,7 @@ async def opened(settings: StoreSettings) -> Store:
 async def tell_of_orphans(store: Store) -> None:
     """Says in the log which handlers are gone and still owed events."""
     for status in await store.endpoints():
-        if status.state is EndpointState.REMOVED and status.pending:
+        if status.state is EndpointState.REMOVED and status.pending and status.name != ROOMS:
             _log.warning(
                 "There is no handler %s any more, and it has not handled %d events, which are kept. If it was renamed, "
                 "give the new one the old name: @inbox.handler(HandlerSettings(name=%r)).",

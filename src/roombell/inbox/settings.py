@@ -24,6 +24,8 @@ class HandlerSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Whether the events behind one that was given up go on, or wait until a person decides."""
 
     def __post_init__(self) -> None:
+        if self.name.startswith("@"):
+            raise UsageError(f"A handler's name may not begin with @; {self.name!r} was given.")
         if self.timeout_s <= 0:
             raise UsageError(f"timeout_s must be more than nothing; {self.timeout_s:g} was given.")
         if self.concurrency < 1:
