@@ -8,8 +8,6 @@ import hashlib
 import json
 import os
 import secrets
-import shutil
-import subprocess
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -29,10 +27,9 @@ from roombell import EventBuilder, Notifier, WebhookEvent, parse
 from roombell.events import EVENT_TYPES
 from roombell.testing.endpoint import ScriptedEndpoint
 from roombell.testing.payloads import sample
+from support.node import NODE_FOLDER, node
 from support.service import API_KEY, SECRET, ServiceProcess, endpoint
 
-NODE_FOLDER = Path(__file__).parent / "node"
-NODE_MAJOR_MIN = 19
 REAL_PAYLOADS = sorted((Path(__file__).parents[1] / "data" / "real_payloads").glob("*.json"))
 ROOM_OF_REAL_PAYLOAD = {
     "participant_joined_2026_anonymised": "<call id>",
@@ -82,18 +79,6 @@ async def python_sdk() -> AsyncIterator[Peer]:
         yield Peer(f"http://127.0.0.1:{runner.addresses[0][1]}/webhook", told, sign)
     finally:
         await runner.cleanup()
-
-
-def node() -> str:
-    """Where Node is. Skips where it is absent or too old; the packages are ``make test``'s to install."""
-    binary = shutil.which("node")
-    if binary is None or shutil.which("npm") is None:
-        pytest.skip("node and npm are not here, and LiveKit's JavaScript SDK runs on them")
-    version = subprocess.run([binary, "--version"], capture_output=True, text=True, check=True).stdout.strip()
-    if int(version.removeprefix("v").partition(".")[0]) < NODE_MAJOR_MIN:
-        pytest.skip(f"LiveKit's JavaScript SDK needs node {NODE_MAJOR_MIN} or newer; here is {version}")
-    assert (NODE_FOLDER / "node_modules").is_dir(), "run `make test`, or `npm ci` in tests/compat/node"
-    return binary
 
 
 @asynccontextmanager

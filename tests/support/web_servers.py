@@ -159,7 +159,7 @@ def fastapi_dependency(receiver: Receiver):
     app = FastAPI()
 
     @app.api_route(PATH, methods=["DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"], **fastapi.OPENAPI)
-    async def livekit(event: WebhookEvent = Depends(receiver)) -> dict[str, object]:  # noqa: B008 - as FastAPI has it
+    async def livekit(event: WebhookEvent = Depends(receiver)) -> dict[str, object]:
         return {"id": event.id, "duplicate": False}
 
     return by_uvicorn(app)
@@ -182,9 +182,7 @@ def quart_blueprint(receiver: Receiver):
 
 
 @asynccontextmanager
-async def aiohttp_route(receiver: Receiver) -> AsyncIterator[str]:
-    app = web.Application()
-    app.add_routes([aiohttp.route(receiver, PATH)])
+async def serve_aiohttp(app: web.Application) -> AsyncIterator[str]:
     runner = web.AppRunner(app, lingering_time=0)  # for the rest of a body that was refused
     await runner.setup()
     try:
@@ -192,6 +190,12 @@ async def aiohttp_route(receiver: Receiver) -> AsyncIterator[str]:
         yield f"http://127.0.0.1:{runner.addresses[0][1]}{PATH}"
     finally:
         await runner.cleanup()
+
+
+def aiohttp_route(receiver: Receiver):
+    app = web.Application()
+    app.add_routes([aiohttp.route(receiver, PATH)])
+    return serve_aiohttp(app)
 
 
 def configure_django() -> None:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from livekit.protocol import webhook
 
 
-class WebhookEvent(msgspec.Struct, frozen=True, gc=False):
+class WebhookEvent(msgspec.Struct, frozen=True, gc=False, eq=False):
     """An event as it came over the wire, with what it is about reachable in the same way whatever its family.
 
     A field that the event does not carry is ``""`` (``created_at``: 0). Equal bytes make equal events. The
@@ -55,6 +55,12 @@ class WebhookEvent(msgspec.Struct, frozen=True, gc=False):
         :raises EventError: a field that Roombell does not read itself is not what LiveKit's schema says.
         """
         return protobuf.decode(self.raw)
+
+    def __eq__(self, other: object) -> bool:
+        return self.raw == other.raw if isinstance(other, WebhookEvent) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self.raw)
 
     def __repr__(self) -> str:
         told = " ".join(f"{name}={value!r}" for name, value in self._told() if value)

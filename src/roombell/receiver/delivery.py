@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Final
-from urllib.parse import unquote
 
 import msgspec
 
@@ -55,7 +54,13 @@ NO_DELIVERY: Final = DeliveryInfo()
 
 def _text(value: str | None) -> str:
     """The value with its percent-encoding undone, as Roombell's sender makes it."""
-    return unquote(value) if value and len(value) <= LANE_CHARS_MAX else ""
+    if not value or len(value) > LANE_CHARS_MAX:
+        return ""
+    if "%" not in value:
+        return value
+    from urllib.parse import unquote  # late: it takes its time to load, and few values need it
+
+    return unquote(value)
 
 
 def _number(value: str | None) -> int | None:

@@ -7,6 +7,7 @@ Django refuses bodies over ``DATA_UPLOAD_MAX_MEMORY_SIZE`` (2.5 MiB), which is m
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
+from http import HTTPStatus
 from io import BytesIO
 from typing import Final
 
@@ -95,7 +96,10 @@ class _Body:
 
 
 def _response(answer: Answer) -> HttpResponse:
-    return HttpResponse(answer.body, status=answer.status, headers=dict(answer.headers))
+    response = HttpResponse(answer.body, status=answer.status, headers=dict(answer.headers))
+    if answer.status != HTTPStatus.NO_CONTENT:
+        response["Content-Length"] = str(len(answer.body))  # else a middleware's to add, if there is one
+    return response
 
 
 async def _in_djangos_thread(call: Callable[[], object]) -> object:

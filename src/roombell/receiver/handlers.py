@@ -16,6 +16,7 @@ from typing import Final, cast
 from roombell.errors import UsageError
 from roombell.events import WebhookEvent
 from roombell.receiver.delivery import DeliveryInfo
+from roombell.receiver.families import of_family
 from roombell.receiver.patterns import compiled
 from roombell.receiver.ports import InThread
 
@@ -84,6 +85,7 @@ class Handler:
         return f"<Handler {self.name}>"
 
     def _call(self, event: WebhookEvent, delivery: DeliveryInfo) -> object:
+        event = of_family(event)
         if self._takes_delivery:
             return cast("Callable[[WebhookEvent, DeliveryInfo], object]", self.function)(event, delivery)
         return cast("Callable[[WebhookEvent], object]", self.function)(event)

@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import AsyncIterable, Callable, Mapping
 from enum import StrEnum
-from typing import TYPE_CHECKING, Final, Literal, TypeVar
+from typing import TYPE_CHECKING, Final, Literal
 
 from roombell.errors import BodyTooLarge, HandlerFailed, RoombellError, UsageError
 from roombell.events import WebhookEvent
@@ -14,8 +14,9 @@ from roombell.receiver import answers
 from roombell.receiver.answers import Answer, BodyBuffer, is_chunked, read_bounded
 from roombell.receiver.core import BODY_BYTES_MAX, ReceiverCore
 from roombell.receiver.delivery import DeliveryInfo, HeaderLookup
-from roombell.receiver.handlers import HandlerFunction, Handlers, in_default_thread
+from roombell.receiver.handlers import Handlers, in_default_thread
 from roombell.receiver.ports import InThread, Listener, Sink, Transactional, TransactionBlock
+from roombell.receiver.registration import Registration
 from roombell.signing import LEEWAY_S, KeyRing
 
 if TYPE_CHECKING:
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
 _SAID_AGAIN_AFTER_S: Final = 1.0
-
-H = TypeVar("H", bound=HandlerFunction)
 
 
 class OnFailure(StrEnum):
@@ -49,7 +48,7 @@ class _DependencySignature:
         return signature()
 
 
-class Receiver(ReceiverCore):
+class Receiver(ReceiverCore, Registration):
     """Verifies and decodes LiveKit's webhooks, and Roombell's, and calls handlers for them.
 
     ::
@@ -102,32 +101,6 @@ class Receiver(ReceiverCore):
         return await receive(self, request)
 
     # What happens with events
-
-    def on(self, *patterns: str, unknown: bool = False) -> Callable[[H], H]:
-        """Registers the decorated function for events, by their names or by globs (``"egress_*"``, ``"*"`` for all).
-
-        It is called with the event, or with the event and its ``DeliveryInfo`` if it takes two arguments. It may be a
-        plain function, which then runs in a thread, or a coroutine function. Several for one event are called one
-        after the other, in the order in which they were registered. It is returned unchanged.
-
-        :param unknown: the names are of events that this version of Roombell does not know.
-        :raises UsageError: a pattern that fits no known event, without ``unknown``; a function that does not take one
-            or two arguments.
-        """
-
-        def register(handler: H) -> H:
-            self.handlers.add(handler, *patterns, unknown=unknown)
-            return handler
-
-        return register
-
-    def otherwise(self, handler: H) -> H:
-        """Registers the decorated function for every event that no ``on`` asked for, those of newer servers included.
-
-        :raises UsageError: a function that does not take one or two arguments.
-        """
-        self.handlers.add_otherwise(handler)
-        return handler
 
     def listen(self, listener: Listener) -> Listener:
         """Tells ``listener`` of every verified webhook, with its delivery, before anything else is done with it.
@@ -217,9 +190,9 @@ class Receiver(ReceiverCore):
         200 it is handled, or safe in the inbox; 400 it is no event; 401 it is not signed by one of our keys; 413 it is
         too large; 500 a handler failed; 503 the inbox cannot take it now.
         """
-        self._tell_of_silence()
         try:
             event = self.receive(body, header("Authorization"))
+            self._tell_of_silence()
             duplicate = await self.take(event, DeliveryInfo.from_headers(header), in_thread)
         except RoombellError as error:
             return self.refusal(error)
@@ -227,9 +200,9 @@ class Receiver(ReceiverCore):
 
     def answer_blocking(self, header: HeaderLookup, body: bytes) -> Answer:
         """``answer`` for callers with no event loop."""
-        self._tell_of_silence()
         try:
             event = self.receive(body, header("Authorization"))
+            self._tell_of_silence()
             duplicate = self.take_blocking(event, DeliveryInfo.from_headers(header))
         except RoombellError as error:
             return self.refusal(error)

@@ -70,7 +70,7 @@ class Client:
         assert parts.hostname is not None
         assert parts.port is not None
         self._address = (parts.hostname, parts.port)
-        self._target = parts.path
+        self._target = f"{parts.path}?{parts.query}" if parts.query else parts.path
 
     async def post(self, body: bytes = BODY, **headers: str) -> Received:
         """A webhook, rightly signed unless ``authorization`` is among the headers; ``_`` stands for ``-``."""
@@ -140,4 +140,5 @@ async def _answer(reader: asyncio.StreamReader, method: str) -> Received:
     status = int(status_line.split()[1])
     if method == "HEAD" or status == HTTPStatus.NO_CONTENT:
         return Received(status, headers, b"")
-    return Received(status, headers, await reader.readexactly(int(headers["content-length"])))
+    length = headers.get("content-length")
+    return Received(status, headers, await (reader.read() if length is None else reader.readexactly(int(length))))
