@@ -119,7 +119,7 @@ def handled(event: WebhookEvent) -> Handling:
     handling = HANDLING.get(None)
     if handling is None:
         raise UsageError("A transaction is for a handler while an inbox calls it; nothing is being handled here.")
-    if handling.event != event:
+    if handling.event.raw != event.raw:
         raise UsageError(f"The transaction is to be for {handling.event!r}, which is being handled, not for {event!r}.")
     return handling
 
