@@ -97,14 +97,14 @@ class HandlerTransport:
             return Failed(FailureKind.TIMEOUT_WAIT, "An earlier call, long out of time, has not ended yet.", 0)
         started_s = self._clock.monotonic()
         call = asyncio.get_running_loop().create_task(self._call(target, request, started_s))
-        done: set[asyncio.Task[None]] = set()
+        in_time = False
         try:
-            done, _ = await asyncio.wait((call,), timeout=target.timeout_s)
+            in_time = await _is_done(call, target.timeout_s)
         finally:
-            if not done:
+            if not in_time:
                 await self._cancel(call, request.lane_name)
         duration_ms = round((self._clock.monotonic() - started_s) * 1000)
-        if not done:
+        if not in_time:
             _log.error("%s was not done with %s within %g s", target.name, _told(request), target.timeout_s)
             return Failed(FailureKind.TIMEOUT_WAIT, f"It was not done within {target.timeout_s:g} s.", duration_ms)
         error = asyncio.CancelledError() if call.cancelled() else call.exception()
@@ -143,6 +143,25 @@ class HandlerTransport:
             self._left.add(lane)
             call.add_done_callback(lambda _: self._left.discard(lane))
         call.add_done_callback(_take_note)
+
+
+async def _is_done(call: asyncio.Task[None], timeout_s: float) -> bool:
+    """Waits for a call; whether it has ended in time. ``asyncio.wait`` costs twice as much on this hot path."""
+    loop = asyncio.get_running_loop()
+    woken: asyncio.Future[None] = loop.create_future()
+
+    def wake(_: object = None) -> None:
+        if not woken.done():
+            woken.set_result(None)
+
+    timer = loop.call_later(timeout_s, wake)
+    call.add_done_callback(wake)
+    try:
+        await woken
+    finally:
+        timer.cancel()
+        call.remove_done_callback(wake)
+    return call.done()
 
 
 def _outcome(target: HandlerTarget, request: AttemptRequest, error: BaseException | None, duration_ms: int) -> Outcome:
