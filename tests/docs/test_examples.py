@@ -130,6 +130,7 @@ def by_wsgi(app: object, body: bytes, authorization: str) -> int:
     wsgiref.util.setup_testing_defaults(environ)
     environ |= {
         "REQUEST_METHOD": "POST",
+        "PATH_INFO": "/livekit",
         "CONTENT_LENGTH": str(len(body)),
         "wsgi.input": io.BytesIO(body),
         "HTTP_AUTHORIZATION": authorization,
@@ -148,6 +149,8 @@ async def by_asgi(app: object, body: bytes, authorization: str) -> int:
     sent: list[dict] = []
 
     async def receive() -> dict:
+        if not pieces:
+            await asyncio.Event().wait()  # as a client that stays
         return pieces.pop(0)
 
     async def send(message: dict) -> None:
@@ -155,7 +158,12 @@ async def by_asgi(app: object, body: bytes, authorization: str) -> int:
 
     headers = [(b"content-length", str(len(body)).encode()), (b"authorization", authorization.encode())]
     assert callable(app)
-    await app({"type": "http", "method": "POST", "path": "/livekit", "headers": headers}, receive, send)
+    scope = {
+        "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": "POST", "scheme": "http",
+        "path": "/livekit", "raw_path": b"/livekit", "root_path": "", "query_string": b"", "headers": headers,
+        "client": ("127.0.0.1", 1), "server": ("127.0.0.1", 80),
+    }  # fmt: skip
+    await app(scope, receive, send)
     return sent[0]["status"]
 
 

@@ -6,12 +6,14 @@ import importlib
 import inspect
 import pkgutil
 import re
+from importlib import metadata
 from pathlib import Path
 
 import msgspec
 import pytest
 
 import roombell
+import roombell.receiver
 from roombell import Notifier
 from roombell.engine import answers
 from roombell.engine.model import FailureKind
@@ -109,15 +111,37 @@ def test_every_argument_is_listed_with_its_default(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["Receipt", "WebhookEvent", "EndpointStatus", "EventAccepted", "AttemptFinished",
                                   "DeliveryDead", "EndpointDisabled", "EndpointFailing", "EndpointRecovered",
-                                  "BacklogGrowing", "Selection", "Progress"])  # fmt: skip
+                                  "BacklogGrowing", "Selection", "Progress", "DeliveryInfo"])  # fmt: skip
 def test_every_field_of_a_record_is_listed(name: str) -> None:
-    fields = {field.name for field in msgspec.structs.fields(getattr(roombell, name))}
+    record = getattr(roombell, name, None) or getattr(roombell.receiver, name)
+    fields = {field.name for field in msgspec.structs.fields(record)}
     assert {code_of(row[0])[0] for row in tables(PYTHON)[name]} == fields
 
 
 def test_every_method_of_the_notifier_is_listed() -> None:
     methods = {name for name in vars(Notifier) if not name.startswith("_")}
     assert {re.split(r"[(\s]", code_of(row[0])[0])[0] for row in tables(PYTHON)["Methods"]} == methods
+
+
+def test_every_method_of_a_receiver_is_listed() -> None:
+    methods = {name for kind in roombell.Receiver.__mro__ for name in vars(kind) if not name.startswith("_")}
+    listed = {re.split(r"[(\s]", code_of(row[0])[0])[0] for row in tables(PYTHON)["Methods of receivers"]}
+    assert listed == methods - {"handlers", "body_bytes_max"}
+
+
+def test_every_adapter_of_a_framework_is_listed_with_its_names() -> None:
+    for row in tables(PYTHON)["Frameworks"]:
+        module = importlib.import_module(f"roombell.receiver.{code_of(row[0])[0]}")
+        assert {re.split(r"[(\s]", word)[0] for word in code_of(row[1])} == set(module.__all__), module
+
+
+def test_the_frameworks_are_tested_in_the_versions_that_the_guide_says() -> None:
+    text = " ".join((DOCS / "how-to" / "receive.md").read_text(encoding="utf-8").split())
+    told = re.search(r"Tested with (.+?)\. Each", text)
+    assert told is not None
+    versions = dict(re.findall(r"(\w+) (\d+\.\d+)", told[1]))
+    assert len(versions) == 7
+    assert versions == {name: ".".join(metadata.version(name).split(".")[:2]) for name in versions}
 
 
 def test_every_method_of_the_event_builder_is_listed() -> None:

@@ -11,6 +11,8 @@ from roombell.receiver.answers import Answer
 from roombell.receiver.delivery import HeaderLookup
 from roombell.receiver.receiver import Receiver
 
+__all__ = ["app"]
+
 Message = MutableMapping[str, object]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]

@@ -17,7 +17,6 @@ from roombell.errors import UsageError
 from roombell.events import WebhookEvent
 from roombell.receiver.delivery import DeliveryInfo
 from roombell.receiver.families import of_family
-from roombell.receiver.patterns import compiled
 from roombell.receiver.ports import InThread
 
 HandlerFunction = Callable[[WebhookEvent], object] | Callable[[WebhookEvent, DeliveryInfo], object]
@@ -99,12 +98,12 @@ class Handlers:
         self._otherwise: tuple[Handler, ...] = ()
         self._by_type: dict[str, tuple[Handler, ...]] = {}
 
-    def add(self, function: HandlerFunction, *patterns: str, unknown: bool = False) -> Handler:
-        """Has ``function`` called for the events that one of the patterns fits.
+    def add(self, function: HandlerFunction, types: re.Pattern[str]) -> Handler:
+        """Has ``function`` called for the events whose type matches.
 
         :raises UsageError: see ``Receiver.on``.
         """
-        handler = Handler(function, compiled(patterns, unknown=unknown))
+        handler = Handler(function, types)
         self._all = (*self._all, handler)
         self._by_type = {}
         return handler

@@ -18,6 +18,8 @@ from roombell.signing import LEEWAY_S
 if TYPE_CHECKING:
     from livekit.protocol import webhook
 
+__all__ = ["TokenVerifier", "WebhookReceiver"]
+
 _LEEWAY: Final = timedelta(seconds=LEEWAY_S)
 
 

@@ -8,10 +8,20 @@ from fnmatch import translate
 from typing import Final
 
 from roombell.errors import UsageError
-from roombell.events import EVENT_TYPES, EventFamily
+from roombell.events import EVENT_TYPES
 from roombell.events.names import DERIVED_TYPES
 
 _GLOB_SIGNS: Final = re.compile(r"[*?\[]")
+_GLOBS: Final = {
+    "room": "room_*",
+    "participant": "participant_*",
+    "track": "track_*",
+    "egress": "egress_*",
+    "ingress": "ingress_*",
+    "agent": "agent_job_*",
+    "job": "agent_job_*",
+}
+"""What is meant by a family's bare name."""
 
 
 def compiled(patterns: Iterable[str], *, unknown: bool) -> re.Pattern[str]:
@@ -48,14 +58,8 @@ def _check(pattern: object, *, unknown: bool) -> None:
 def _suggestion(pattern: str) -> str:
     from difflib import get_close_matches
 
-    families = {str(family): f"{family}_*" for family in EventFamily} | {"job": "agent_job_*", "agent": "agent_job_*"}
-    plain = pattern.strip().lower().replace("-", "_").replace(".", "_").replace(" ", "_")
-    if plain in families and plain != EventFamily.UNKNOWN:
-        return f"; did you mean {families[plain]!r}?"
-    stems = [
-        *EVENT_TYPES,
-        *(f"{family}_*" for family in EventFamily if family not in ("job", "unknown")),
-        "agent_job_*",
-    ]
-    near = get_close_matches(plain, stems, n=1, cutoff=0.6)
-    return f"; did you mean {near[0]!r}?" if near else ""
+    plain = re.sub(r"[-. ]", "_", pattern.strip().lower())
+    if plain in _GLOBS:
+        return f" (did you mean {_GLOBS[plain]!r}?)"
+    near = get_close_matches(plain, [*EVENT_TYPES, *_GLOBS.values()], n=1)
+    return f" (did you mean {near[0]!r}?)" if near else ""

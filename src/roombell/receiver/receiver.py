@@ -58,7 +58,8 @@ class Receiver(ReceiverCore, Registration):
         @receiver.on("participant_joined")
         async def greet(event): ...
 
-        event = receiver.receive(body, authorization)     # or by hand: no handler is called
+        app.include_router(fastapi.route(receiver, "/livekit"))    # of roombell.receiver.fastapi; others have the same
+        event = receiver.receive(body, authorization)               # or by hand: no handler is called
 
     Handlers, listeners and the sink are set while the application starts; after that threads may share it.
 
@@ -210,7 +211,8 @@ class Receiver(ReceiverCore, Registration):
 
     def refusal(self, error: RoombellError) -> Answer:
         """The answer that an error stands for; it is logged, at most once a second for each kind."""
-        self._say(error)
+        if not isinstance(error, HandlerFailed):  # whose cause is in the log already
+            self._say(error)
         return answers.refused(error)
 
     async def take(self, event: WebhookEvent, delivery: DeliveryInfo, in_thread: InThread = in_default_thread) -> bool:
@@ -261,8 +263,8 @@ class Receiver(ReceiverCore, Registration):
 
     def _say(self, error: RoombellError) -> None:
         """One line a second for each reason: whoever sets things up must see why, and nobody can flood the log."""
-        now_s = self._now()
-        if now_s - self._said_at_s.get(error.code, -_SAID_AGAIN_AFTER_S) >= _SAID_AGAIN_AFTER_S:
+        now_s, said_at_s = self._now(), self._said_at_s.get(error.code)
+        if said_at_s is None or not 0 <= now_s - said_at_s < _SAID_AGAIN_AFTER_S:  # wall time may go back
             self._said_at_s[error.code] = now_s
             _log().warning("Refused a webhook with %d: %s", error.status, error)
 

@@ -9,6 +9,7 @@ from roombell.events import WebhookEvent
 from roombell.receiver.delivery import DeliveryInfo
 from roombell.receiver.families import EgressEvent, IngressEvent, JobEvent, ParticipantEvent, RoomEvent, TrackEvent
 from roombell.receiver.handlers import HandlerFunction, Handlers
+from roombell.receiver.patterns import compiled
 
 E = TypeVar("E", bound=WebhookEvent)
 H = TypeVar("H", bound=HandlerFunction)
@@ -64,9 +65,10 @@ class Registration:
         :raises UsageError: a pattern that fits no known event, without ``unknown``; a function that does not take one
             or two arguments.
         """
+        types = compiled(patterns, unknown=unknown)
 
         def register(handler: H) -> H:
-            self.handlers.add(handler, *patterns, unknown=unknown)
+            self.handlers.add(handler, types)
             return handler
 
         return register

@@ -16,7 +16,7 @@ from roombell.receiver.receiver import Receiver
 
 try:
     from starlette.exceptions import HTTPException
-    from starlette.requests import Request
+    from starlette.requests import ClientDisconnect, Request
     from starlette.responses import Response
     from starlette.routing import Route
 except ImportError as error:
@@ -29,7 +29,10 @@ def view(receiver: Receiver) -> Callable[[Request], Awaitable[Response]]:
     """An endpoint. Its route should take all methods, so that the receiver says which are allowed."""
 
     async def endpoint(request: Request) -> Response:
-        return _response(await receiver.respond(request.method, request.headers.get, request.stream()))
+        try:
+            return _response(await receiver.respond(request.method, request.headers.get, request.stream()))
+        except ClientDisconnect:
+            return Response(status_code=400)  # to nobody; raised, it would be logged as an error of the application
 
     return endpoint
 

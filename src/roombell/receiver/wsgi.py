@@ -12,6 +12,8 @@ from roombell.receiver.receiver import Receiver
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIEnvironment
 
+__all__ = ["app", "header_lookup"]
+
 
 def app(receiver: Receiver) -> Callable[[WSGIEnvironment, StartResponse], list[bytes]]:
     """An application that takes webhooks at whatever path it is served or mounted at.

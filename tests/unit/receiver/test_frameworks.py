@@ -16,6 +16,7 @@ from django.http import HttpResponse
 from django.test import RequestFactory, override_settings
 from fastapi import Depends, FastAPI, Request, Response
 from starlette.middleware.base import BaseHTTPMiddleware
+from starlette.routing import request_response
 
 from roombell import Receiver, WebhookEvent, parse
 from roombell.errors import UsageError
@@ -69,6 +70,15 @@ def test_a_described_operation_shows_its_body_and_its_refusals(made: str) -> Non
     for status in ("400", "401", "413"):
         told = operation["responses"][status]["content"]["application/json"]["schema"]
         assert told["required"] == ["error", "message"]
+
+
+async def test_a_router_can_be_included_under_a_prefix() -> None:
+    handled, app = Handled(), FastAPI()
+    app.include_router(fastapi.route(handled.receiver, "/livekit"), prefix="/hooks")
+    assert list(app.openapi()["paths"]) == [PATH]
+    async with by_uvicorn(app) as url:
+        assert (await Client(url).post()).status == 200
+    assert handled.events == [EVENT]
 
 
 async def test_an_endpoint_gets_event_and_delivery_and_the_receivers_own_handlers_come_first() -> None:
@@ -347,7 +357,7 @@ async def test_a_lifespan_that_fails_to_begin_is_told_to_the_server() -> None:
     assert await lived(Lifespan(fails=True)) == [{"type": "lifespan.startup.failed", "message": "OSError: no disk"}]
 
 
-async def asgi_answer(scope: dict, *messages: dict) -> list[dict]:
+async def asgi_answer(scope: dict, *messages: dict, app=None) -> list[dict]:
     sent: list[dict] = []
     incoming = iter(messages)
 
@@ -357,7 +367,7 @@ async def asgi_answer(scope: dict, *messages: dict) -> list[dict]:
     async def send(message: dict) -> None:
         sent.append(message)
 
-    await asgi.app(new_receiver())(scope, receive, send)
+    await (app or asgi.app(new_receiver()))(scope, receive, send)
     return sent
 
 
@@ -370,7 +380,10 @@ async def test_a_websocket_is_closed_and_anything_else_is_an_error() -> None:
 async def test_a_client_that_leaves_in_the_middle_of_the_body_is_answered_nothing() -> None:
     scope = {"type": "http", "method": "POST", "headers": [(b"authorization", sign(BODY).encode())]}
     part = {"type": "http.request", "body": BODY[:9], "more_body": True}
-    assert await asgi_answer(scope, part, {"type": "http.disconnect"}) == []
+    gone = {"type": "http.disconnect"}
+    assert await asgi_answer(scope, part, gone) == []
+    view = request_response(starlette.view(new_receiver()))
+    assert (await asgi_answer(scope | {"path": PATH}, part, gone, app=view))[0]["status"] == 400
 
 
 def test_a_wsgi_server_may_have_gathered_the_chunks_itself() -> None:

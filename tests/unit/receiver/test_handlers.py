@@ -238,9 +238,12 @@ def test_what_cannot_be_a_handler_is_refused_at_once(receiver: Receiver) -> None
 
 def test_forgotten_parentheses_and_names_are_told(receiver: Receiver) -> None:
     with pytest.raises(UsageError, match=r'write `@receiver.on\("participant_joined"\)`'):
-        receiver.on(print)(print)  # type: ignore[arg-type]
+
+        @receiver.on
+        def handler(event: WebhookEvent) -> None: ...
+
     with pytest.raises(UsageError, match="needs the events"):
-        receiver.on()(print)
+        receiver.on()
     with pytest.raises(UsageError, match="as text; int was given"):
         receiver.on(5)(print)  # type: ignore[arg-type]
 
