@@ -7,7 +7,7 @@ from typing import Final
 
 from roombell.receiver.room_state import lives, people
 from roombell.receiver.room_state.changes import AnomalyKind
-from roombell.receiver.room_state.model import Check, CheckKind, Trace
+from roombell.receiver.room_state.model import Check, CheckKind, RoomLimits, RoomRecord, Trace
 from roombell.receiver.room_state.turn import Turn
 from roombell.receiver.views import DisconnectReason
 
@@ -68,7 +68,8 @@ def _left(turn: Turn, sid: str) -> None:
         turn.record.departed[sid] = trace
         reason = DisconnectReason.DUPLICATE_IDENTITY if present.replaced_by else DisconnectReason.UNKNOWN_REASON
         lives.tell_left(turn, session, present, reason, inferred=True)
-    if trace is not None and trace.how == "presumed":
+    if trace is not None and trace.how == "presumed" and not trace.missed:
+        trace.missed = True
         detail = f"{trace.identity!r} is no longer there, and participant_left did not come"
         turn.anomaly(AnomalyKind.LEFT_MISSING, sid, detail)
 
@@ -94,6 +95,17 @@ _LOOKS: Final[dict[CheckKind, Callable[[Turn, str], None]]] = {
     "egress_start": _egress_start,
     "complete": _complete,
 }
+
+
+def next_due(record: RoomRecord, limits: RoomLimits) -> int | None:
+    """When, in unix seconds, there is something to do here though no event comes; None for never."""
+    due = [check.due_at for check in record.checks]
+    due += [one.ended_at + limits.ended_kept_s + 1 for one in record.sessions if one.completed]
+    due += [one.seen_at + limits.ended_kept_s + 1 for one in record.recordings.values() if one.ended]
+    due += [one.at + limits.departed_kept_s + 1 for one in record.ingresses.values() if not one.live]
+    if record.departed:
+        due.append(next(iter(record.departed.values())).at + limits.departed_kept_s + 1)
+    return min(due, default=None)
 
 
 def forget(turn: Turn, now: int) -> None:

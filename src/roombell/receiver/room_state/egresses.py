@@ -93,7 +93,7 @@ def _ended(turn: Turn, recording: EgressRecord, facts: Recording) -> None:
     ended last is the recording's.
     """
     ended_ns = max(facts.ended_ns or turn.at * _NS, 1)
-    run = _run_of(recording, facts.started_ns)
+    run = _run_of(recording, facts.started_ns, ended_ns)
     if recording.runs.get(run) == ended_ns:
         return  # a repeat, perhaps under another event's id
     again = recording.ended
@@ -116,12 +116,13 @@ def _ended(turn: Turn, recording: EgressRecord, facts: Recording) -> None:
         lives.complete(turn, session)
 
 
-def _run_of(recording: EgressRecord, started_ns: int) -> int:
+def _run_of(recording: EgressRecord, started_ns: int, ended_ns: int) -> int:
     """Which run an end belongs to. The only one that goes on may have told its start otherwise, or not at all."""
     going = [start for start, end in recording.runs.items() if not end]
+    if not started_ns:
+        ended = [start for start, end in recording.runs.items() if end == ended_ns]
+        return ended[0] if ended else (going[0] if len(going) == 1 else 0)
     if started_ns not in recording.runs and len(going) == 1:
-        if not started_ns:
-            return going[0]
         del recording.runs[going[0]]
     return started_ns
 

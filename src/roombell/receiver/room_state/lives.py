@@ -21,12 +21,12 @@ def started(turn: Turn) -> None:
     if session is None or (session.ended_at and turn.at > session.ended_at):
         session = begin(turn, room)
     else:
-        update(session, room)
+        update(turn, session)
         # Of a life whose start was not told, a start that comes long after the first sign of it is another one.
         since = session.started_at or session.heard_at + turn.limits.late_s
         if session.open and turn.at > since:
             _restart(turn, session)
-    session.started_at = session.started_at or max(turn.at, 1)
+    session.started_at = session.started_at or turn.at
     show(turn, session)
 
 
@@ -40,12 +40,12 @@ def finished(turn: Turn) -> None:
         turn.check("start", session.id)
     elif session.open and turn.at < session.started_at:
         return  # the end of a life of this sid before this one
-    update(session, room)
+    update(turn, session)
     if session.open or not session.end_seen:
         session.end_seen = True
         session.end_reason = turn.told.end_reason
     if session.open:
-        end(turn, session, at=max(turn.at, 1))
+        end(turn, session, at=turn.at)
 
 
 def begin(turn: Turn, room: Room, *, alive: bool = True) -> Session:
@@ -53,7 +53,7 @@ def begin(turn: Turn, room: Room, *, alive: bool = True) -> Session:
     the older one of the two, where both tell when they were made.
     """
     record = turn.record
-    session = Session(id="", facts=room, epoch=_epoch(turn, room), heard_at=turn.at)
+    session = Session(id="", facts=room, facts_at=turn.at, epoch=_epoch(turn, room), heard_at=turn.at)
     session.id = f"{room.sid}@{session.epoch}"
     for other in record.sessions:
         if alive and other.open and not other.doubt_at and other.sid != session.sid:
@@ -69,7 +69,7 @@ def begin(turn: Turn, room: Room, *, alive: bool = True) -> Session:
 
 
 def _doubt(turn: Turn, session: Session) -> None:
-    session.doubt_at = max(turn.at, 1)
+    session.doubt_at = turn.at
     turn.check("finish", session.id)
 
 
@@ -78,12 +78,13 @@ def home(turn: Turn) -> Session | None:
 
     That somebody is there ends a doubt that is older than the event.
     """
-    session = turn.record.newest(turn.room.sid)
-    if session is None or (session.ended_at and turn.at >= session.ended_at):
-        session = begin(turn, turn.room)
-        turn.check("start", session.id)
-    elif session.ended_at:
+    room = turn.room
+    session = turn.record.newest(room.sid)
+    if any(turn.at < one.ended_at for one in turn.record.sessions if one.sid == room.sid):
         return None
+    if session is None or session.ended_at:
+        session = begin(turn, room)
+        turn.check("start", session.id)
     if turn.at > session.doubt_at:
         session.doubt_at = 0
     return session
@@ -127,6 +128,13 @@ def show(turn: Turn, session: Session) -> None:
             inferred=not session.started_at,
         )
     )
+
+
+def inhabit(turn: Turn, session: Session | None) -> None:
+    """Somebody is or was in the room, so it was not made up."""
+    if session is not None:
+        session.inhabited = True
+        show(turn, session)
 
 
 def is_phantom(record: RoomRecord, session: Session, limits: RoomLimits) -> bool:
@@ -217,7 +225,8 @@ def complete(turn: Turn, session: Session, *, anyway: bool = False) -> None:
     )
 
 
-def update(session: Session, room: Room) -> None:
-    """Takes over what an event tells of a room, unless it tells sid and name alone."""
-    if room.created_ms or room.empty_timeout_s or not session.facts.created_ms:
-        session.facts = room
+def update(turn: Turn, session: Session) -> None:
+    """Takes over what the event tells of its room, unless that is old or sid and name alone."""
+    room = turn.room
+    if turn.at >= session.facts_at and (room.created_ms or room.empty_timeout_s or not session.facts.created_ms):
+        session.facts, session.facts_at = room, turn.at

@@ -52,6 +52,13 @@ class RoomLimits(msgspec.Struct, frozen=True):
     """Whether a recording's bot in the room tells of a recording. Wrong where egress events are filtered out."""
 
 
+class Published(msgspec.Struct, array_like=True):
+    """A track, and when it was told of last: unix seconds."""
+
+    facts: Track
+    at: int
+
+
 class Present(msgspec.Struct, omit_defaults=True):
     """A participant who is in the room, or may be."""
 
@@ -65,7 +72,7 @@ class Present(msgspec.Struct, omit_defaults=True):
     """Since when they are probably gone; 0 where nothing says so."""
     replaced_by: str = ""
     """The sid of the newer session of the same identity: then there is no doubt."""
-    tracks: dict[str, Track] = msgspec.field(default_factory=dict)
+    tracks: dict[str, Published] = msgspec.field(default_factory=dict)
     tracks_gone: dict[str, int] = msgspec.field(default_factory=dict)
     """Unpublished tracks, so that a late publication does not bring one back: sid to unix seconds."""
 
@@ -78,6 +85,8 @@ class Trace(msgspec.Struct, omit_defaults=True):
     """Told, concluded, or: seen by the end of a track alone, which says nothing of where they are."""
     joined_seen: bool = False
     identity: str = ""
+    missed: bool = False
+    """Whether users were told that the leaving did not come."""
 
 
 class Session(msgspec.Struct, omit_defaults=True):
@@ -86,6 +95,8 @@ class Session(msgspec.Struct, omit_defaults=True):
     id: str
     """Of our own, since LiveKit gives one sid to several lives (livekit#4726): the sid and the epoch."""
     facts: Room
+    facts_at: int
+    """When they were told: unix seconds."""
     epoch: int
     """Unix seconds: when the room was made, or when it was first heard of."""
     heard_at: int = 0
@@ -101,7 +112,6 @@ class Session(msgspec.Struct, omit_defaults=True):
     inhabited: bool = False
     """Whether anybody was ever in it."""
     completed: bool = False
-    joins_count: int = 0
     present: dict[str, Present] = msgspec.field(default_factory=dict)
     """By participant sid."""
 

@@ -15,9 +15,9 @@ from roombell.receiver.room_state.changes import (
     TrackPublished,
     TrackUnpublished,
 )
-from roombell.receiver.room_state.model import Present, RoomRecord, Session, Trace
+from roombell.receiver.room_state.model import Present, Published, RoomRecord, Session, Trace
 from roombell.receiver.room_state.turn import Turn
-from roombell.receiver.views import Participant, Track
+from roombell.receiver.views import DisconnectReason, Participant, Track
 
 
 def joined(turn: Turn) -> None:
@@ -26,6 +26,7 @@ def joined(turn: Turn) -> None:
     trace = turn.record.departed.get(participant.sid)
     if trace is not None and trace.how != "glimpsed" and turn.at <= trace.at:
         trace.joined_seen = True
+        lives.inhabit(turn, turn.record.newest(turn.room.sid))
         return
     found = turn.record.whereabouts(participant.sid)
     if found is not None:
@@ -35,7 +36,7 @@ def joined(turn: Turn) -> None:
     if session is None:
         turn.record.departed[participant.sid] = Trace(turn.at, "presumed", True, participant.identity)
         return
-    lives.update(session, turn.room)
+    lives.update(turn, session)
     present = _enter(turn, session, participant)
     present.joined_seen = True
     tell_joined(turn, session, present)
@@ -45,7 +46,7 @@ def joined(turn: Turn) -> None:
 
 def _joined_again(turn: Turn, session: Session, present: Present, participant: Participant) -> None:
     if not present.joined_seen:  # a track of theirs was told first
-        lives.update(session, turn.room)
+        lives.update(turn, session)
         present.joined_seen, present.facts = True, participant
         present.since = min(present.since, turn.at)
         _replace(turn, session, present)
@@ -67,6 +68,7 @@ def left(turn: Turn) -> None:
         _leave(turn, *found, participant)
     elif _depart(turn, participant):
         turn.check("joined", participant.sid)
+        lives.inhabit(turn, turn.record.newest(turn.room.sid))
 
 
 def aborted(turn: Turn) -> None:
@@ -74,13 +76,12 @@ def aborted(turn: Turn) -> None:
     participant = turn.participant
     found = turn.record.whereabouts(participant.sid)
     if found is not None:
-        session, present = found
-        if present.joined_seen or present.tracks:
-            detail = f"{participant.identity!r} was connected, and LiveKit says that the connection never came up"
-            turn.anomaly(AnomalyKind.ABORTED_AFTER_JOINED, participant.sid, detail, session)
-        _leave(turn, session, present, participant)
+        detail = f"{participant.identity!r} was connected, and LiveKit says that the connection never came up"
+        turn.anomaly(AnomalyKind.ABORTED_AFTER_JOINED, participant.sid, detail, found[0])
+        _leave(turn, *found, participant)
+        turn.record.departed[participant.sid].joined_seen = True  # none is to come
     elif _depart(turn, participant):
-        turn.record.departed[participant.sid].joined_seen = True  # there is none to come
+        turn.record.departed[participant.sid].joined_seen = True
         session_now = turn.record.newest(turn.room.sid)
         turn.emit(
             ParticipantAborted(
@@ -95,6 +96,7 @@ def aborted(turn: Turn) -> None:
 
 def _leave(turn: Turn, session: Session, present: Present, participant: Participant) -> None:
     sid = participant.sid
+    lives.update(turn, session)
     kind = present.facts.kind if participant.kind == Participant().kind else participant.kind
     present.facts = msgspec.structs.replace(participant, kind=kind)
     if not present.told:
@@ -108,6 +110,8 @@ def _leave(turn: Turn, session: Session, present: Present, participant: Particip
 def _depart(turn: Turn, participant: Participant) -> bool:
     """Notes that somebody who is not known to be there has left; whether this is the first that is heard of them."""
     trace = turn.record.departed.get(participant.sid)
+    if turn.too_old:
+        return False
     if trace is None or trace.how == "glimpsed":
         turn.record.departed[participant.sid] = Trace(turn.at, "left", False, participant.identity)
         return trace is None
@@ -141,14 +145,17 @@ def unpublished(turn: Turn) -> None:
     found = turn.record.whereabouts(participant.sid)
     if found is not None:
         session, present = found
+        known = present.tracks.get(track.sid)
+        if known is not None and turn.at < known.at:
+            return  # it was published again since
         gone = present.tracks.pop(track.sid, None)
         present.tracks_gone[track.sid] = turn.at
         while len(present.tracks_gone) > turn.limits.tracks_max:
             del present.tracks_gone[next(iter(present.tracks_gone))]
         if gone is not None and present.told:
             where = turn.record.name, session.id, turn.at
-            turn.emit(TrackUnpublished(*where, participant=present.facts, track=gone))
-    elif participant.sid not in turn.record.departed:
+            turn.emit(TrackUnpublished(*where, participant=present.facts, track=gone.facts))
+    elif participant.sid not in turn.record.departed and not turn.too_old:
         turn.record.departed[participant.sid] = Trace(turn.at, "glimpsed", False, participant.identity)
         turn.check("joined", participant.sid)
 
@@ -170,12 +177,14 @@ def _enter(turn: Turn, session: Session, participant: Participant) -> Present:
     turn.record.departed.pop(participant.sid, None)
     present = Present(facts=participant, since=turn.at)
     while len(session.present) >= turn.limits.participants_max:
-        del session.present[next(iter(session.present))]
+        longest = session.present.pop(next(iter(session.present)))
+        lives.tell_left(turn, session, longest, DisconnectReason.UNKNOWN_REASON, inferred=True)
     session.present[participant.sid] = present
-    session.inhabited = True
-    session.joins_count += 1
+    if turn.at < session.started_at:  # they came before the room was made anew
+        present.doubt_at = session.started_at
+        turn.check("left", participant.sid)
     _replace(turn, session, present)
-    lives.show(turn, session)
+    lives.inhabit(turn, session)
     return present
 
 
@@ -185,7 +194,7 @@ def _replace(turn: Turn, session: Session, present: Present) -> None:
         same = other.facts.identity == present.facts.identity and other is not present
         if same and present.facts.identity and not other.replaced_by:
             older, newer = (other, present) if _began(other) <= _began(present) else (present, other)
-            older.replaced_by, older.doubt_at = newer.facts.sid, max(turn.at, 1)
+            older.replaced_by, older.doubt_at = newer.facts.sid, turn.at
             turn.check("left", older.facts.sid)
 
 
@@ -200,7 +209,7 @@ def tell_joined(turn: Turn, session: Session, present: Present) -> None:
     present.told = True
     turn.emit(ParticipantJoined(*where, participant=present.facts, inferred=not present.joined_seen))
     for track in present.tracks.values():
-        turn.emit(TrackPublished(*where, participant=present.facts, track=track))
+        turn.emit(TrackPublished(*where, participant=present.facts, track=track.facts))
 
 
 def _alive(turn: Turn, session: Session, present: Present) -> None:
@@ -213,12 +222,12 @@ def _alive(turn: Turn, session: Session, present: Present) -> None:
 def _add_track(turn: Turn, session: Session, present: Present, track: Track) -> None:
     if turn.at <= present.tracks_gone.get(track.sid, -1):
         return
-    known = track.sid in present.tracks
+    known = present.tracks.get(track.sid)
     present.tracks_gone.pop(track.sid, None)
-    if not known and len(present.tracks) >= turn.limits.tracks_max:
+    if known is None and len(present.tracks) >= turn.limits.tracks_max:
         del present.tracks[next(iter(present.tracks))]
-    present.tracks[track.sid] = track
-    if present.told and not known:
+    present.tracks[track.sid] = Published(track, max(turn.at, known.at if known is not None else 0))
+    if present.told and known is None:
         turn.emit(TrackPublished(turn.record.name, session.id, turn.at, participant=present.facts, track=track))
 
 

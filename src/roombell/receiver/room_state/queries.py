@@ -24,7 +24,7 @@ def participants_now(record: RoomRecord, kinds: Collection[ParticipantKind] | No
             room_name=record.name,
             session=session.id,
             participant=present.facts,
-            tracks=tuple(present.tracks.values()),
+            tracks=tuple(track.facts for track in present.tracks.values()),
             since_s=present.since,
             inferred=not present.joined_seen,
         )

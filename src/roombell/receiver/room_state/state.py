@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
+from heapq import heapify, heappop, heappush
 from typing import Final, Self
 
 import msgspec
@@ -10,12 +11,15 @@ import msgspec
 from roombell.events import EventFamily, WebhookEvent
 from roombell.receiver.room_state import queries
 from roombell.receiver.room_state.changes import Change, InRoom, ParticipantJoined, ParticipantLeft, RoomNow
+from roombell.receiver.room_state.checks import next_due
 from roombell.receiver.room_state.fold import fold, settle
 from roombell.receiver.room_state.model import RoomLimits, RoomRecord, StateUnreadable
 from roombell.receiver.room_state.people import move_out
 from roombell.receiver.views import Ingress, ParticipantKind, Recording, view
 
 _DEFAULT: Final = RoomLimits()
+_STALE_MAX: Final = 100
+"""How many entries of the heap may be out of date before it is made anew, beside one for each room."""
 _ROOMLESS: Final = frozenset({EventFamily.EGRESS, EventFamily.INGRESS})
 """What may be without a room: the recording of a web page is."""
 
@@ -47,6 +51,8 @@ class RoomState:
         self.limits = limits
         self._records: dict[str, RoomRecord] = {}
         self._room_of: dict[str, str] = {}
+        self._due: list[tuple[int, str]] = []
+        self._due_at: dict[str, int] = {}
 
     def apply(self, event: WebhookEvent) -> tuple[Change, ...]:
         """What changes by ``event``, in order. Foreign event types change nothing.
@@ -68,14 +74,19 @@ class RoomState:
         return changes
 
     def settle(self, now: float) -> tuple[Change, ...]:
-        """Does what is due by ``now`` (unix seconds) in rooms in which nothing goes on: missing events are taken for
-        lost, rooms that wait for a recording's end are given up, old things forgotten. Call it once a minute or so.
+        """Does what is due by ``now`` (unix seconds) though no event comes: missing events are taken for lost, rooms
+        that wait for a recording's end are given up, old things forgotten. Call it once a minute or so; where events
+        come late, with a time that is as late.
         """
         changes: tuple[Change, ...] = ()
-        for record in list(self._records.values()):
+        while self._due and self._due[0][0] <= now:
+            due_at, name = heappop(self._due)
+            if self._due_at.get(name) != due_at:
+                continue  # it was put off, or is no more
+            record = self._records[name]
             settled = settle(record, int(now), self.limits)
             changes += settled + self._moves(settled)
-            self._tidy(record)
+            self._tidy(record, not_before=int(now) + 1)
         return changes
 
     def rooms(self, *, provisional: bool = False) -> tuple[RoomNow, ...]:
@@ -131,6 +142,8 @@ class RoomState:
         state = cls(limits)
         state._records = {record.name: record for record in records}
         state._room_of = {sid: record.name for record in records for sid in _everybody(record)}
+        for record in records:
+            state._watch(record, 0)
         return state
 
     def _moves(self, changes: tuple[Change, ...]) -> tuple[Change, ...]:
@@ -147,14 +160,29 @@ class RoomState:
                 del self._room_of[change.participant.sid]
         return moved
 
-    def _tidy(self, record: RoomRecord) -> None:
+    def _tidy(self, record: RoomRecord, *, not_before: int = 0) -> None:
         if record.empty:
             self._drop(record)
+        else:
+            self._watch(record, not_before)
         while len(self._records) > self.limits.rooms_max:
             self._drop(next(iter(self._records.values())))
 
+    def _watch(self, record: RoomRecord, not_before: int) -> None:
+        """Notes when the record is due."""
+        due_at = next_due(record, self.limits)
+        if due_at is None:
+            self._due_at.pop(record.name, None)
+        elif self._due_at.get(record.name) != max(due_at, not_before):
+            self._due_at[record.name] = max(due_at, not_before)
+            heappush(self._due, (max(due_at, not_before), record.name))
+        if len(self._due) > 2 * len(self._due_at) + _STALE_MAX:
+            self._due = [(due_at, name) for name, due_at in self._due_at.items()]
+            heapify(self._due)
+
     def _drop(self, record: RoomRecord) -> None:
         del self._records[record.name]
+        self._due_at.pop(record.name, None)
         for sid in _everybody(record):
             self._room_of.pop(sid, None)
 

@@ -20,10 +20,10 @@ class Turn:
         self.limits = limits
         self.changes: list[Change] = []
         self._told = told
-        self.at = record.now
-        """The event's time, unix seconds; of servers that send none, the newest one's before it."""
-        if told is not None:
-            self.at = told.event.created_at or record.now
+        self.at = max(record.now, 1)
+        """The event's time, unix seconds and never 0; of servers that send none, the newest one's before it."""
+        if told is not None and told.event.created_at > 0:
+            self.at = told.event.created_at
 
     @property
     def told(self) -> EventView:
@@ -50,6 +50,11 @@ class Turn:
         if participant is None or not participant.sid:
             raise EventError(f"A {self.told.event.type} event names a participant with a sid; this one does not.")
         return msgspec.structs.replace(participant, tracks=())
+
+    @property
+    def too_old(self) -> bool:
+        """Whether the event is from a time of which it is forgotten who left."""
+        return self.at < self.record.now - self.limits.departed_kept_s
 
     def emit(self, change: Change) -> None:
         """Users are told of ``change``."""
