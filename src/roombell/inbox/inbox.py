@@ -22,6 +22,7 @@ from roombell.engine.ports import Store
 from roombell.errors import Overloaded, Stopped, StoreError, UsageError
 from roombell.events import WebhookEvent
 from roombell.inbox.collapse import Collapse, inbox_id, rules
+from roombell.inbox.derived import derived, event_of
 from roombell.inbox.registered import Registered, SettingsOf
 from roombell.inbox.rooms import Rooms
 from roombell.inbox.runner import LoopThread
@@ -31,6 +32,7 @@ from roombell.inbox.shelf import Shelf
 from roombell.inbox.transaction import Database, Transaction
 from roombell.inbox.upkeep import Forgetter, prepare
 from roombell.receiver.delivery import DeliveryInfo
+from roombell.receiver.gaps import LaneWatch
 from roombell.receiver.handlers import HandlerFunction
 from roombell.receiver.receiver import Receiver
 from roombell.receiver.room_state import InRoom, RoomLimits, RoomNow
@@ -100,6 +102,7 @@ class Inbox(ByHand, Generic[T]):
         self._clock = wiring.SystemClock()
         self._hooks = Hooks((*hooks, log_trouble))
         self._registered = Registered((), self._settings)
+        self._lanes: LaneWatch | None = None
         self._running: Running | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._pid = 0
@@ -230,7 +233,7 @@ class Inbox(ByHand, Generic[T]):
             )
         return Transaction(self._database, event)
 
-    async def put(self, event: WebhookEvent, delivery: DeliveryInfo) -> bool:  # noqa: ARG002 - the port's
+    async def put(self, event: WebhookEvent, delivery: DeliveryInfo) -> bool:
         """Returns when the event is on disk; True means that it was there already. The receiver calls it.
 
         :raises Overloaded: too much waits to be written; nothing was taken.
@@ -238,27 +241,34 @@ class Inbox(ByHand, Generic[T]):
         :raises Stopped: the inbox is not running.
         """
         if self._loop is asyncio.get_running_loop():
-            return await self._put(event)
-        return await asyncio.wrap_future(self._put_elsewhere(event))
+            return await self._put(event, delivery)
+        return await asyncio.wrap_future(self._put_elsewhere(event, delivery))
 
-    def put_blocking(self, event: WebhookEvent, delivery: DeliveryInfo) -> bool:  # noqa: ARG002 - the port's
+    def put_blocking(self, event: WebhookEvent, delivery: DeliveryInfo) -> bool:
         """``put`` for callers in other threads than the inbox'."""
-        future = self._put_elsewhere(event)
+        future = self._put_elsewhere(event, delivery)
         try:
             return future.result(PUT_TIMEOUT_S)
         except concurrent.futures.TimeoutError:
             raise Overloaded(f"The event was not on disk within {PUT_TIMEOUT_S:g} s. Send it again.") from None
 
-    async def _put(self, event: WebhookEvent) -> bool:
+    async def _put(self, event: WebhookEvent, delivery: DeliveryInfo) -> bool:
+        duplicate = await self._take(event)
+        if self._lanes is not None and delivery.is_numbered:
+            for body in derived(self._lanes.observe(event, delivery)):
+                await self._take(event_of(body))
+        return duplicate
+
+    async def _take(self, event: WebhookEvent) -> bool:
         running = self._run()
         handlers = self._registered.names_of(self._receiver.handlers.matching(event.type))
         return (await running.submit(inbox_id(event, self._collapse), event, handlers)).duplicate
 
-    def _put_elsewhere(self, event: WebhookEvent) -> concurrent.futures.Future[bool]:
+    def _put_elsewhere(self, event: WebhookEvent, delivery: DeliveryInfo) -> concurrent.futures.Future[bool]:
         """Puts it in the inbox' own loop, which runs in another thread."""
         self._run()
         assert self._loop is not None, "it is running"
-        return asyncio.run_coroutine_threadsafe(self._put(event), self._loop)
+        return asyncio.run_coroutine_threadsafe(self._put(event, delivery), self._loop)
 
     async def drain(self, *, timeout_s: float | None = None) -> None:
         """Returns when no handler that works has anything to do.
@@ -329,7 +339,9 @@ class Inbox(ByHand, Generic[T]):
     def _make_rooms(self, store: Store) -> Rooms | None:
         if self._room_limits is None:
             return None
-        return Rooms(Shelf(store), self._clock, self._put, self._room_limits)
+        # Holes in the sender's numbering can be told only where all that it sends is seen.
+        self._lanes = None if store.shared else LaneWatch()
+        return Rooms(Shelf(store), self._clock, self._take, self._room_limits)
 
     def _rooms(self) -> Rooms:
         rooms = self._run().rooms

@@ -88,6 +88,8 @@ class Rooms:
     def __init__(self, shelf: Shelf, clock: Clock, submit: Submit, limits: RoomLimits) -> None:
         self._shelf, self._clock, self._submit, self._limits = shelf, clock, submit, limits
         self._room_of: dict[str, str] = {}
+        self._behind_s = 0
+        """How late the last event came to be folded in."""
 
     async def run(self, event: WebhookEvent, delivery: DeliveryInfo, in_thread: InThread) -> None:  # noqa: ARG002 - a handler's
         """Folds an event in. It is called by the inbox, as a handler."""
@@ -96,6 +98,7 @@ class Rooms:
             room = self._room_of.get(event.participant_sid)
         if room is None:
             return
+        self._behind_s = max(0, self._now_s() - event.created_at) if event.created_at else 0
         assert delivery.sequence is not None, "the inbox numbers what it hands over"
         try:
             step = partial(fold, told=view(event), limits=self._limits)
@@ -121,8 +124,11 @@ class Rooms:
         return ingresses_now(await self._record(room))
 
     async def settle(self) -> None:
-        """Does in all rooms what is due by now, and follows those who are in two rooms to the newer one."""
-        now = self._clock.now_ms() // 1000
+        """Does in all rooms what is due by now, and follows those who are in two rooms to the newer one.
+
+        Where events come late, as after an outage, what they may tell yet is waited for.
+        """
+        now = self._now_s() - self._behind_s
         seen: dict[str, tuple[int, str]] = {}
         async for document in self._shelf.walk():
             record = _record_of(_decode(document.value), "")
@@ -134,6 +140,9 @@ class Rooms:
                 elif len(seen) < WHEREABOUTS_MAX:
                     seen[sid] = since, record.name
         self._room_of = {sid: room for sid, (_, room) in seen.items()}
+
+    def _now_s(self) -> int:
+        return self._clock.now_ms() // 1000
 
     async def _apply(self, room: str, step: Step, *, lane: str = _BY_ITSELF, sequence: int = 0) -> None:
         for _ in range(TRIES_MAX):

@@ -122,6 +122,20 @@ async def test_what_livekit_lost_is_told_as_an_anomaly(receiver, inbox):
     assert {AnomalyKind.JOINED_MISSING, AnomalyKind.ROOM_START_MISSING} <= set(told)
 
 
+async def test_a_hole_in_what_roombell_delivers_is_told_as_an_anomaly(receiver, inbox):
+    told = []
+
+    @receiver.on("anomaly")
+    async def tell(one):
+        told.append((change_of(one).kind, one.room_name))
+
+    async with inbox:
+        for sequence in (1, 2, 4):
+            await receiver.take(event(id=f"EV_{sequence}"), DeliveryInfo(lane="lane", sequence=sequence, attempt=1))
+        await inbox.drain(timeout_s=30)
+    assert (AnomalyKind.DELIVERY_MISSING, "demo") in told
+
+
 async def test_whoever_turns_up_in_another_room_has_left_the_one_before(receiver, inbox):
     async with inbox:
         await take(receiver, event("room_started"), event("participant_joined"))
