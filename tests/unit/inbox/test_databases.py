@@ -26,6 +26,7 @@ from roombell.inbox.databases.sqlalchemy import AsyncSqlAlchemy, SqlAlchemy
 from roombell.inbox.databases.sqlite import Sqlite
 from roombell.inbox.transaction import Database, Transaction
 from roombell.inbox.upkeep import forget, prepare
+from roombell.stores import done
 from roombell.transport.handlers import HANDLING, Handling
 from support.inbox import event
 
@@ -261,3 +262,9 @@ async def test_a_user_who_may_make_no_table_can_use_one_that_is_there(database_u
         await prepare(case.database)
         await case.do("by the app")
         assert [row[0] for row in rows("SELECT what FROM effect")] == ["by the app"]
+
+
+def test_the_table_in_the_documentation_is_the_one_that_is_made():
+    page = " ".join((Path(__file__).parents[3] / "docs" / "how-to" / "inbox.md").read_text(encoding="utf-8").split())
+    for statement in done.CREATE:
+        assert " ".join(statement.named.replace("IF NOT EXISTS ", "").split()) in page
