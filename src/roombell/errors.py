@@ -7,7 +7,7 @@ that names the input and the mend, carries its data as attributes, and hints at 
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Final
 
 
 class RoombellError(Exception):
@@ -49,6 +49,9 @@ class ConfigError(RoombellError):
 # What a handler says, to the inbox that called it
 
 
+_LATER_S_MAX: Final = 1e9
+
+
 class GiveUp(RoombellError):
     """Raised by a handler: this event can never be handled. It is dead at once, and the next one's turn comes.
 
@@ -71,7 +74,7 @@ class RetryLater(RoombellError):
     code = "retry_later"
 
     def __init__(self, after_s: float, reason: str = "") -> None:
-        self.after_s = max(0.0, after_s)
+        self.after_s = min(max(0.0, after_s), _LATER_S_MAX)
         super().__init__(reason or f"It asks to be called again in {after_s:g} s.")
 
 

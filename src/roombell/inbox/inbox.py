@@ -33,7 +33,6 @@ from roombell.inbox.transaction import Database, Transaction
 from roombell.inbox.upkeep import Forgetter, prepare
 from roombell.receiver.delivery import DeliveryInfo
 from roombell.receiver.gaps import LaneWatch
-from roombell.receiver.handlers import HandlerFunction
 from roombell.receiver.receiver import Receiver
 from roombell.receiver.room_state import InRoom, RoomLimits, RoomNow
 from roombell.receiver.views import Ingress, ParticipantKind, Recording
@@ -42,13 +41,17 @@ from roombell.settings import StoreSettings
 if TYPE_CHECKING:
     from typing import Self
 
+    from typing_extensions import TypeVar as TypeVarWithDefault
+
+    T = TypeVarWithDefault("T", default=object)
+else:
+    T = TypeVar("T")
+H = TypeVar("H")
+
 STOP_TIMEOUT_S: Final = 5.0
 """How long calls under way may take to end when the inbox stops; what is cut is done again at the next start."""
 PUT_TIMEOUT_S: Final = 10.0
 """How long a thread waits for an event to be on disk before the sender is told to come again."""
-
-T = TypeVar("T")
-H = TypeVar("H", bound=HandlerFunction)
 
 
 class Inbox(ByHand, Generic[T]):

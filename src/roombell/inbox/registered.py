@@ -10,7 +10,7 @@ from roombell.engine.model import EndpointId, EndpointStatus
 from roombell.engine.router import EndpointPolicy
 from roombell.errors import UsageError
 from roombell.inbox.settings import HandlerSettings
-from roombell.receiver.handlers import Handler, HandlerFunction
+from roombell.receiver.handlers import Handler
 from roombell.transport.handlers import HandlerTarget
 
 
@@ -19,16 +19,16 @@ class SettingsOf:
 
     def __init__(self, default: HandlerSettings) -> None:
         self._default = default
-        self._given: dict[int, tuple[HandlerFunction, HandlerSettings]] = {}
+        self._given: list[tuple[object, HandlerSettings]] = []
 
-    def give(self, function: HandlerFunction, settings: HandlerSettings) -> None:
+    def give(self, function: object, settings: HandlerSettings) -> None:
         """Settings of its own for a function."""
-        self._given[id(function)] = (function, settings)
+        self._given.append((function, settings))
 
     def of(self, handler: Handler) -> HandlerSettings:
-        """The handler's settings, with its name filled in."""
-        given = self._given.get(id(handler.function))
-        settings = self._default if given is None else given[1]
+        """The handler's settings, with its name filled in; the last ones where it was given some twice."""
+        given = (settings for function, settings in reversed(self._given) if function == handler.function)
+        settings = next(given, self._default)
         return settings if settings.name else msgspec.structs.replace(settings, name=handler.name)
 
 
@@ -45,7 +45,7 @@ class Registered:
         for handler in handlers:
             own = settings.of(handler)
             same = self._handlers.setdefault(own.name, handler)
-            if same.function is not handler.function:
+            if same.function != handler.function:
                 raise UsageError(
                     f"Two handlers are called {own.name!r}. The name is what each is known by in the store: give them "
                     "names of their own with `@inbox.handler(HandlerSettings(name=…))` below `@receiver.on(…)`."

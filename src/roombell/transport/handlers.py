@@ -33,6 +33,8 @@ from roombell.transport.threads import Threads
 
 _log: Final = logging.getLogger("roombell.inbox")
 
+EXCERPT_CHARS_MAX: Final = 1000
+"""How much of an exception's text is handed on; the attempt's record keeps less."""
 CANCEL_GRACE_S: Final = 1.0
 """How long a coroutine that is cancelled may take to end before it is left to itself."""
 
@@ -169,13 +171,17 @@ def _outcome(target: HandlerTarget, request: AttemptRequest, error: BaseExceptio
         case None | AlreadyDone():
             return Answered(200, duration_ms)
         case RetryLater(after_s=after_s):
-            return Answered(429, duration_ms, retry_after=str(math.ceil(after_s)), excerpt=str(error).encode())
+            return Answered(429, duration_ms, retry_after=str(math.ceil(after_s)), excerpt=_excerpt(error))
         case GiveUp():
             _log.warning("%s gives %s up: %s", target.name, _told(request), error)
-            return Answered(422, duration_ms, control="abort-message", excerpt=str(error).encode())
+            return Answered(422, duration_ms, control="abort-message", excerpt=_excerpt(error))
         case _:
             _log.error("%s failed at %s", target.name, _told(request), exc_info=error)
-            return Answered(500, duration_ms, excerpt=f"{type(error).__name__}: {error}".encode("utf-8", "replace"))
+            return Answered(500, duration_ms, excerpt=f"{type(error).__name__}: ".encode() + _excerpt(error))
+
+
+def _excerpt(error: BaseException) -> bytes:
+    return str(error)[:EXCERPT_CHARS_MAX].encode("utf-8", "replace")
 
 
 def _take_note(call: asyncio.Task[None]) -> None:

@@ -169,7 +169,9 @@ async def test_what_is_written_commits_once_however_often_the_handler_is_called(
 async def test_each_handler_and_each_event_has_a_turn_of_its_own(case):
     await case.do("one")
     await case.do("two", handling=call("app.other"))
-    await case.do("three", handling=call(event_id="EV_2"))
+    await case.do("three", handling=call(event_id="EV_\0"))
+    with pytest.raises(AlreadyDone):
+        await case.do("again", handling=call(event_id="EV_\0"))
     assert sorted(case.effects) == ["one", "three", "two"]
 
 

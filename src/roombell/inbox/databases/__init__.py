@@ -131,7 +131,8 @@ def check_time(handling: Handling) -> None:
 
 
 def _mark(handling: Handling) -> Statement:
-    return done.add(handling.event_id, handling.handler, time.time_ns() // 1_000_000)
+    event_id = handling.event_id.replace("\0", "\\0")  # which PostgreSQL cannot keep
+    return done.add(event_id, handling.handler, time.time_ns() // 1_000_000)
 
 
 def _told(handling: Handling) -> str:
