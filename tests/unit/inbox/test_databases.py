@@ -150,10 +150,18 @@ ON_SQLITE = (with_sqlite, with_sqlalchemy_on_sqlite)
 ON_POSTGRES = (with_sqlalchemy, with_async_engine, with_async_sessions, with_asyncpg, with_async_psycopg, with_psycopg)
 
 
+@pytest.fixture(scope="module")
+def shared_url(postgres):
+    """One database for all of these tests: making one takes longer than most of them."""
+    return postgres.new_database()
+
+
 @pytest.fixture(params=[*ON_SQLITE, *ON_POSTGRES], ids=lambda with_it: with_it.__name__.removeprefix("with_"))
 async def case(request, tmp_path):
-    where = tmp_path / "app.db" if request.param in ON_SQLITE else request.getfixturevalue("database_url")
+    where = tmp_path / "app.db" if request.param in ON_SQLITE else request.getfixturevalue("shared_url")
     async with request.param(where) as made:
+        made.rows("DROP TABLE IF EXISTS effect")
+        made.rows("DROP TABLE IF EXISTS roombell_done")
         made.rows("CREATE TABLE effect (what TEXT)")
         await prepare(made.database)
         yield made

@@ -16,7 +16,6 @@ from roombell import (
     RetryPolicy,
     Selection,
     Stopped,
-    StoreError,
     UsageError,
 )
 from roombell.engine.model import DeliveryState, EndpointState
@@ -363,13 +362,6 @@ async def test_an_inbox_that_does_not_run_takes_nothing(receiver, inbox):
     await inbox.stop()
     with pytest.raises(Stopped):
         await take(receiver, event())
-
-
-async def test_a_file_that_another_inbox_has_open_is_refused_with_the_mend(store):
-    one, two = (Inbox(Receiver(keys=KEYS), store=store) for _ in range(2))
-    async with one:
-        with pytest.raises(StoreError, match=r"(?s)run one worker.*PostgreSQL"):
-            await two.start()
 
 
 async def test_an_event_that_nobody_wants_is_taken_all_the_same(receiver, inbox):
