@@ -195,7 +195,7 @@ class Engine:
         The future ends with a ``StoreError`` if it could not be written.
         """
         if not self._running:
-            raise Stopped("The notifier is not running; start it, and send the event again.")
+            raise Stopped("Nothing runs here that takes events; start it, and send the event again.")
         refusal = self._admission.refuse(self._committer.waiting, self._committer.waiting_bytes)
         if refusal is not None:
             self._hooks.emit(EventRefused(Overloaded.code))
