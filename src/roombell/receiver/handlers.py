@@ -98,25 +98,21 @@ class Handlers:
         self._otherwise: tuple[Handler, ...] = ()
         self._by_type: dict[str, tuple[Handler, ...]] = {}
 
-    def add(self, function: HandlerFunction, types: re.Pattern[str]) -> Handler:
+    def add(self, function: HandlerFunction, types: re.Pattern[str]) -> None:
         """Has ``function`` called for the events whose type matches.
 
         :raises UsageError: see ``Receiver.on``.
         """
-        handler = Handler(function, types)
-        self._all = (*self._all, handler)
+        self._all = (*self._all, Handler(function, types))
         self._by_type = {}
-        return handler
 
-    def add_otherwise(self, function: HandlerFunction) -> Handler:
+    def add_otherwise(self, function: HandlerFunction) -> None:
         """Has ``function`` called for the events that no other handler asked for.
 
         :raises UsageError: see ``Receiver.otherwise``.
         """
-        handler = Handler(function, None)
-        self._otherwise = (*self._otherwise, handler)
+        self._otherwise = (*self._otherwise, Handler(function, None))
         self._by_type = {}
-        return handler
 
     def __iter__(self) -> Iterator[Handler]:
         return iter((*self._all, *self._otherwise))
