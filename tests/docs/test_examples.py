@@ -7,6 +7,7 @@ place comes an endpoint that takes webhooks and answers 200. What a block may sa
 - ``delivered=N``: the endpoint got N webhooks, each rightly signed for its key.
 - ``store=FILE``: it runs beside a notifier that has ``roombell.db`` open, and leaves a whole store in FILE.
 - ``wsgi`` or ``asgi``: it defines ``app``, which takes a signed webhook and refuses a forged one.
+- ``pytest``: it holds tests, which pass.
 - a ``text`` block marked ``prints`` right behind it is what it prints.
 """
 
@@ -49,16 +50,16 @@ def programs() -> list[tuple[Block, Block | None]]:
 
 
 def some(kind: str | None) -> list:
-    kinds = {"wsgi", "asgi"}
+    kinds = {"wsgi", "asgi", "pytest"}
     chosen = [one for one in programs() if (kind in one[0].directives if kind else not kinds & set(one[0].directives))]
     return [pytest.param(*one, id=str(one[0])) for one in chosen]
 
 
-async def run(program: Path) -> tuple[int, str, str]:
-    """Exit code, output and errors of a program."""
+async def run(program: Path, *before: str) -> tuple[int, str, str]:
+    """Exit code, output and errors of a program; ``before`` goes before its name."""
     env = {name: value for name, value in os.environ.items() if not name.startswith(("LIVEKIT_", "ROOMBELL_"))}
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-W", "error", program.name,
+        sys.executable, "-W", "error", *before, program.name,
         cwd=program.parent, env=env | {"PYTHONPATH": str(ROOT / "src")},
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
@@ -181,5 +182,15 @@ async def test_an_asgi_application_takes_what_is_signed_and_refuses_what_is_not(
     assert (await by_asgi(app, *webhook(forged=False)), await by_asgi(app, *webhook(forged=True))) == (200, 401)
 
 
+@pytest.mark.parametrize(("block", "_printed"), some("pytest"))
+async def test_the_tests_in_the_documentation_pass(block: Block, _printed: Block | None, tmp_path: Path) -> None:
+    program = tmp_path / "test_example.py"
+    program.write_text(block.text, encoding="utf-8")
+    options = ("asyncio_mode=auto", "asyncio_default_fixture_loop_scope=function", "filterwarnings=error")
+    settings = [word for option in options for word in ("-o", option)]
+    code, output, _ = await run(program, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", ".", *settings)
+    assert code == 0, output
+
+
 def test_there_are_examples_of_each_kind() -> None:
-    assert [len(some(kind)) > 0 for kind in (None, "wsgi", "asgi")] == [True, True, True]
+    assert [len(some(kind)) > 0 for kind in (None, "wsgi", "asgi", "pytest")] == [True] * 4

@@ -16,6 +16,9 @@ ROOM = "demo"
 IDENTITIES = ("alice", "bob", "carol")
 SOURCES = ("MICROPHONE", "CAMERA")
 LONG = 10**6
+TINY = RoomLimits(
+    sessions_max=2, participants_max=2, departed_max=2, recordings_max=2, ingresses_max=1, tracks_max=1, checks_max=3
+)
 ACTIONS = (
     *("join",) * 4, *("leave",) * 2, *("publish",) * 4, *("unpublish",) * 2, "abort",
     "start", "crash", "finish", "record", "activate", "end",
@@ -210,12 +213,17 @@ def test_a_history_in_order_gives_what_livekit_knows_at_each_step(steps: list) -
 
 @given(STEPS, st.data())
 def test_any_damage_to_a_history_leaves_the_invariants(steps: list, data: st.DataObject) -> None:
-    state = RoomState()
+    limits = data.draw(st.sampled_from((RoomLimits(), TINY)))
+    state = RoomState(limits)
     completed: list[str] = []
     for event in damaged(data, history(steps, tick=data.draw(st.booleans()))):
         changes = state.apply(event)
         completed += [change.session for change in changes if isinstance(change, RoomComplete)]
         hold_invariants(state)
+        for record in state._records.values():
+            assert len(record.sessions) <= limits.sessions_max
+            assert len(record.departed) <= limits.departed_max
+            assert len(record.recordings) <= limits.recordings_max
     completed += [change.session for change in state.settle(LONG * 10**4) if isinstance(change, RoomComplete)]
     assert len(completed) == len(set(completed))
     hold_invariants(state)

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
@@ -30,6 +31,7 @@ from roombell.receiver.views import (
 from roombell.receiver.views.records import time_of_ns, time_of_s
 from roombell.testing.payloads import CREATED_AT, sample
 
+REAL_PAYLOADS = Path(__file__).parents[2] / "data" / "real_payloads"
 SECRET = "not-a-secret"
 NS = 1_000_000_000
 
@@ -224,6 +226,43 @@ def test_the_source_of_a_recording_is_the_kind_of_its_request(source: RecordingS
     request = first + "".join(word.capitalize() for word in rest)
     assert egress(**{request: {"roomName": "demo"}}).recording.source == source
     assert egress().recording.source == RecordingSource.UNKNOWN
+
+
+# Real payloads
+
+
+def test_a_room_of_2021_without_id_and_time_is_read() -> None:
+    told = real("room_started_2021_spaced_without_id").room
+    assert (told.sid, told.name, told.empty_timeout) == ("RM_TkVjUvAqgzKz", "mytestroom", timedelta(seconds=300))
+    assert told.created_at == datetime(2021, 8, 9, 21, 51, 43, tzinfo=UTC)
+
+
+def test_a_participant_of_2026_is_read() -> None:
+    told = real("participant_joined_2026_anonymised")
+    assert told.participant.state == ParticipantState.ACTIVE
+    assert told.room.departure_timeout == timedelta(seconds=20)
+
+
+def test_an_audio_track_of_livekit_cloud_is_one_though_it_does_not_say_so() -> None:
+    told = real("track_unpublished_2026_cloud")
+    assert (told.track.type, told.track.source) == (TrackType.AUDIO, TrackSource.MICROPHONE)
+    assert told.track.version_at == datetime(2026, 2, 17, 18, 10, 48, 526591, tzinfo=UTC)
+    assert told.participant.sid == "PA_eU7nwP2s3FcN"
+
+
+def test_the_recording_of_egress_809_is_mended() -> None:
+    file = {"duration": "-1731660518186023947", "startedAt": "1731660518186023947", "size": "61941096"}
+    recording = egress(
+        status="EGRESS_COMPLETE", endedAt="1731668993605577585", fileResults=[file], file=file,
+        track={"roomName": "4aa5307b", "trackId": "TR_VSigWNEGdB4pmd"}, details="end reason: source closed",
+    ).recording  # fmt: skip
+    assert (recording.source, recording.succeeded, len(recording.files)) == (RecordingSource.TRACK, True, 1)
+    assert recording.files[0].duration == timedelta(seconds=8475, microseconds=419_553)
+    assert recording.warnings == ("no_end", "negative_duration")
+
+
+def real(name: str) -> EventView:
+    return view(parse((REAL_PAYLOADS / f"{name}.json").read_bytes()))
 
 
 # Secrets
