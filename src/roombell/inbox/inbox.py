@@ -102,7 +102,7 @@ class Inbox(ByHand, Generic[T]):
         self._receiver, self._database = receiver, database
         self._settings = SettingsOf(defaults)
         self._collapse = rules(collapse)
-        self._clock = wiring.SystemClock()
+        self._clock = wiring.FollowingClock()
         self._hooks = Hooks((*hooks, log_trouble))
         self._registered = Registered((), self._settings)
         self._lanes: LaneWatch | None = None
@@ -139,6 +139,7 @@ class Inbox(ByHand, Generic[T]):
         if self._database is not None:
             await prepare(self._database)
         store = await opened(self._store)
+        self._clock.follow(store)
         try:
             rooms = self._make_rooms(store)
             names = registered.names if rooms is None else (*registered.names, rooms.name)
@@ -155,6 +156,7 @@ class Inbox(ByHand, Generic[T]):
                 loops=self._own_loops(registered),
             )
         except BaseException:
+            self._clock.follow(None)
             await store.close()
             raise
         self._loop, self._pid = asyncio.get_running_loop(), os.getpid()

@@ -13,7 +13,7 @@ from roombell.engine.hooks import DeliveryDead, EndpointFailing, EndpointRecover
 from roombell.engine.lifecycle import BackgroundLoop
 from roombell.engine.model import EndpointState, EndpointStatus
 from roombell.engine.operator import Operator
-from roombell.engine.ports import Clock, Store
+from roombell.engine.ports import Store
 from roombell.engine.router import EndpointPolicy
 from roombell.errors import StoreLocked
 from roombell.events import WebhookEvent
@@ -36,13 +36,13 @@ class Running:
         registered: Registered,
         statuses: Mapping[str, EndpointStatus],
         *,
-        clock: Clock,
+        clock: wiring.FollowingClock,
         hooks: Hooks,
         retention_ms: int,
         rooms: Rooms | None,
         loops: Sequence[BackgroundLoop],
     ) -> None:
-        self.store, self.rooms = store, rooms
+        self.store, self.rooms, self._clock = store, rooms, clock
         self._ids = {name: status.endpoint_id for name, status in statuses.items()}
         targets, policies = registered.targets(self._ids), registered.policies(statuses)
         if rooms is not None:
@@ -52,7 +52,8 @@ class Running:
             loops = (*loops, RoomKeeper(rooms))
         self._transport = HandlerTransport(targets, threads_max=registered.calls_max, clock=clock)
         bounds = EngineSettings(owner=wiring.new_owner(), retention_ms=retention_ms)
-        self.engine = Engine(store, self._transport, clock, wiring.system_random(), hooks, bounds)
+        draws, fleet = wiring.system_random(), wiring.fleet_of(store)
+        self.engine = Engine(store, self._transport, clock, draws, hooks, bounds, fleet=fleet)
         # What was known of the handlers' health is left behind: this may be the release that mends them.
         self.engine.configure(policies)
         self.operator = Operator(store, clock, self.engine)
@@ -72,6 +73,7 @@ class Running:
             await self.engine.stop(grace_s)
         finally:
             await self._transport.close()
+            self._clock.follow(None)
             await self.store.close()
 
     def submit(self, event_id: str, event: WebhookEvent, handlers: Sequence[str]) -> Submitted:
