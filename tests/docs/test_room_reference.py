@@ -16,7 +16,7 @@ from roombell.testing.factory import EventFactory, RoomStory
 from roombell.testing.misbehaviours import MISBEHAVIOURS
 from support.markdown import DOCS, code_of, tables
 
-ROOMS = DOCS / "reference" / "rooms.md"
+ROOMS = DOCS / "reference" / "room-state.md"
 TESTING = DOCS / "reference" / "testing.md"
 COMMON = {"room_name", "session", "at_s"}
 

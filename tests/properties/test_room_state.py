@@ -225,7 +225,7 @@ def test_any_damage_to_a_history_leaves_the_invariants(steps: list, data: st.Dat
             assert len(record.departed) <= limits.departed_max
             assert len(record.recordings) <= limits.recordings_max
     completed += [change.session for change in state.settle(LONG * 10**4) if isinstance(change, RoomComplete)]
-    assert len(completed) == len(set(completed))
+    assert len(completed) == len(set(completed)) or limits is TINY  # what is forgotten may be heard of as new
     hold_invariants(state)
 
 

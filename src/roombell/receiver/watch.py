@@ -7,7 +7,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Collection
-from typing import TypeVar
+from typing import TypeVar, overload
 
 from roombell.errors import EventError, UsageError
 from roombell.events import WebhookEvent
@@ -15,9 +15,15 @@ from roombell.receiver.delivery import DeliveryInfo
 from roombell.receiver.gaps import LaneWatch
 from roombell.receiver.receiver import Receiver
 from roombell.receiver.room_state import Anomaly, AnomalyKind, Change, InRoom, RoomLimits, RoomNow, RoomState
+from roombell.receiver.room_state.changes import Fact
 from roombell.receiver.views import Ingress, ParticipantKind, Recording
 
+A = TypeVar("A", bound=Change)
+B = TypeVar("B", bound=Change)
 C = TypeVar("C", bound=Change)
+D = TypeVar("D")
+
+Hook = Callable[[D], object]
 
 _log = logging.getLogger("roombell.receiver")
 
@@ -54,27 +60,38 @@ class RoomWatch:
         self._lock = threading.Lock()
         self._now = now
         self._behind_s = 0.0
-        self._hooks: tuple[Callable[[Change], object], ...] = ()
+        self._hooks: tuple[tuple[tuple[type[Fact], ...], Hook[Change]], ...] = ()
         self._anomalies_count = dict.fromkeys(AnomalyKind, 0)
         receiver.listen(self.take)
 
-    def on_change(self, *kinds: type[C]) -> Callable[[Callable[[C], object]], Callable[[C], object]]:
+    @overload
+    def on_change(self, one: type[A], /) -> Callable[[Hook[A]], Hook[A]]: ...
+    @overload
+    def on_change(self, one: type[A], two: type[B], /) -> Callable[[Hook[A | B]], Hook[A | B]]: ...
+    @overload
+    def on_change(
+        self, one: type[A], two: type[B], three: type[C], /
+    ) -> Callable[[Hook[A | B | C]], Hook[A | B | C]]: ...
+    @overload
+    def on_change(self, *kinds: type[Fact]) -> Callable[[Hook[Change]], Hook[Change]]: ...
+
+    def on_change(self, *kinds: type[Fact]) -> object:
         """Has the decorated function called with each change of these kinds, in order. It is called where the webhook
         was received, before it is answered, and must not block; what it raises is logged and changes nothing.
 
         :raises UsageError: no kind is given, or the function is a coroutine function.
         """
-        if not kinds or not all(isinstance(kind, type) for kind in kinds):
+        if not kinds or not all(map(_is_change, kinds)):
             raise UsageError("`on_change` is given what to tell of: `@rooms.on_change(RoomComplete)`.")
 
-        def register(hook: Callable[[C], object]) -> Callable[[C], object]:
+        def register(hook: Hook[Change]) -> Hook[Change]:
             _check(hook)
-            self._hooks = (*self._hooks, lambda change: hook(change) if isinstance(change, kinds) else None)
+            self._hooks = (*self._hooks, (kinds, hook))
             return hook
 
         return register
 
-    def on_anomaly(self, *kinds: AnomalyKind) -> Callable[[Callable[[Anomaly], object]], Callable[[Anomaly], object]]:
+    def on_anomaly(self, *kinds: AnomalyKind) -> Callable[[Hook[Anomaly]], Hook[Anomaly]]:
         """The same for anomalies of these kinds, or of all where none is named.
 
         :raises UsageError: what is given is no kind of anomaly, or the function is a coroutine function.
@@ -83,7 +100,7 @@ class RoomWatch:
             raise UsageError("`on_anomaly` is given kinds, or nothing: `@rooms.on_anomaly()`.")
         wanted = frozenset(kinds or AnomalyKind)
 
-        def register(hook: Callable[[Anomaly], object]) -> Callable[[Anomaly], object]:
+        def register(hook: Hook[Anomaly]) -> Hook[Anomaly]:
             _check(hook)
             self.on_change(Anomaly)(lambda anomaly: hook(anomaly) if anomaly.kind in wanted else None)
             return hook
@@ -145,11 +162,16 @@ class RoomWatch:
             if isinstance(change, Anomaly):
                 with self._lock:
                     self._anomalies_count[change.kind] += 1
-            for hook in self._hooks:
+            for kinds, hook in self._hooks:
                 try:
-                    hook(change)
+                    if isinstance(change, kinds):
+                        hook(change)
                 except Exception:  # noqa: BLE001 - a hook is the user's, and may raise anything
                     _log.exception("A hook failed at %s of the room %r", type(change).__name__, change.room_name)
+
+
+def _is_change(kind: object) -> bool:
+    return isinstance(kind, type) and issubclass(kind, Fact)
 
 
 def _check(hook: object) -> None:

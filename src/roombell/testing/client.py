@@ -119,3 +119,30 @@ class WebhookClient:
         every = {"Content-Type": CONTENT_TYPE, "Content-Length": str(len(body))}
         every |= {"Authorization": token} if token else {}
         return Request(self._path, every | dict(headers), body)
+
+
+class ClientOpener:
+    """What the fixture ``roombell_client`` gives: called with an application, it opens a client for it."""
+
+    def __init__(self, keys: Mapping[str, str]) -> None:
+        self._keys = keys
+        self._opened: list[WebhookClient] = []
+
+    def __call__(self, app: object, *, path: str = "/", now: Callable[[], float] = time.time) -> WebhookClient:
+        """A client that signs with the fixture's keys and is closed when the test is over; see ``WebhookClient``."""
+        client = WebhookClient(app, path=path, keys=self._keys, now=now)
+        self._opened.append(client)
+        return client
+
+    def post(self, *_: object, **__: object) -> Reply:
+        """Says what to write instead."""
+        raise UsageError(
+            "Say to which application: `client = roombell_client(app, path=…)`, then `client.post(event)`."
+        )
+
+    apost = post
+
+    def close(self) -> None:
+        """Closes every client."""
+        for client in self._opened:
+            client.close()

@@ -11,20 +11,14 @@ It is loaded in every run of pytest where Roombell is installed, so it imports n
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
 
 import pytest
 
 if TYPE_CHECKING:
-    from roombell.testing.client import WebhookClient
+    from roombell.testing.client import ClientOpener
     from roombell.testing.factory import EventFactory
-
-
-class OpenClient(Protocol):
-    """Makes a client for an application; see ``roombell.testing.client.WebhookClient``."""
-
-    def __call__(self, app: object, *, path: str = "/", now: Callable[[], float] = ...) -> WebhookClient: ...
 
 
 @pytest.fixture
@@ -48,19 +42,10 @@ def webhook_factory() -> EventFactory:
 
 
 @pytest.fixture
-def roombell_client(roombell_keys: Mapping[str, str]) -> Iterator[OpenClient]:
+def roombell_client(roombell_keys: Mapping[str, str]) -> Iterator[ClientOpener]:
     """Opens clients that post signed webhooks to an application, and closes them when the test is over."""
-    import time
+    from roombell.testing.client import ClientOpener
 
-    from roombell.testing.client import WebhookClient
-
-    opened: list[WebhookClient] = []
-
-    def open_client(app: object, *, path: str = "/", now: Callable[[], float] = time.time) -> WebhookClient:
-        client = WebhookClient(app, path=path, keys=roombell_keys, now=now)
-        opened.append(client)
-        return client
-
-    yield open_client
-    for client in opened:
-        client.close()
+    opener = ClientOpener(roombell_keys)
+    yield opener
+    opener.close()

@@ -682,6 +682,18 @@ def test_what_a_room_remembers_is_bounded() -> None:
     assert len(record.checks) <= 6 + 8
 
 
+def test_a_life_that_there_is_no_place_for_any_more_is_ended_and_complete() -> None:
+    factory = EventFactory()
+    rooms = [factory.room(ROOM) for _ in range(4)]
+    watched = Watched(limits=RoomLimits(sessions_max=2))
+    for room in rooms:
+        factory.clock.advance(1)
+        for event in (room.room_started(), room.participant_joined("alice")):
+            watched.changes += watched.state.apply(event)
+    assert [change.room.sid for change in watched.told(RoomEnded)] == [rooms[0].sid, rooms[1].sid]
+    assert [change.room.sid for change in watched.told(RoomComplete)] == [rooms[0].sid, rooms[1].sid]
+
+
 def test_a_quiet_room_is_forgotten_a_day_after_its_end_and_a_running_one_never() -> None:
     factory = EventFactory()
     over, running = factory.room("over"), factory.room("running")

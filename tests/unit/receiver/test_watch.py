@@ -156,5 +156,7 @@ def test_hooks_are_refused_where_they_could_not_work() -> None:
         rooms.on_change(later)
     with pytest.raises(UsageError, match="`on_change` is given"):
         rooms.on_change()
+    with pytest.raises(UsageError, match="`on_change` is given"):
+        rooms.on_change(str)
     with pytest.raises(UsageError, match="`on_anomaly` is given"):
         rooms.on_anomaly(later)

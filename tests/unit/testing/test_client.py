@@ -28,7 +28,7 @@ from roombell.receiver import flask as flask_
 from roombell.receiver import quart as quart_
 from roombell.testing import applications
 from roombell.testing.applications import ApplicationFailed
-from roombell.testing.client import WebhookClient
+from roombell.testing.client import ClientOpener, WebhookClient
 from roombell.testing.factory import DEV_KEYS, EventFactory, ManualClock
 from support.web_servers import PATH, by_uvicorn, by_wsgiref, configure_django
 
@@ -244,6 +244,11 @@ async def test_post_in_a_coroutine_says_what_to_write() -> None:
 def test_what_is_no_application_is_refused_with_what_to_give(app: object, said: str) -> None:
     with pytest.raises(UsageError, match=said):
         WebhookClient(app)
+
+
+def test_a_fixture_that_is_taken_for_the_client_says_what_to_write() -> None:
+    with pytest.raises(UsageError, match=r"roombell_client\(app"):
+        ClientOpener(DEV_KEYS).post(EVENT)
 
 
 def test_a_path_begins_with_a_slash() -> None:

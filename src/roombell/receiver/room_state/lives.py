@@ -64,7 +64,11 @@ def begin(turn: Turn, room: Room, *, alive: bool = True) -> Session:
         if not recording.session and recording.facts.room_sid == room.sid:
             recording.session = session.id
     while len(record.sessions) > turn.limits.sessions_max:
-        record.sessions.remove(next((one for one in record.sessions if one.completed), record.sessions[0]))
+        oldest = next((one for one in record.sessions if one.completed), record.sessions[0])
+        if oldest.open:
+            end(turn, oldest, at=turn.at)
+        complete(turn, oldest, anyway=True)
+        record.sessions.remove(oldest)
     return session
 
 

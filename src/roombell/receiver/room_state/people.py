@@ -17,7 +17,7 @@ from roombell.receiver.room_state.changes import (
 )
 from roombell.receiver.room_state.model import Present, Published, RoomRecord, Session, Trace
 from roombell.receiver.room_state.turn import Turn
-from roombell.receiver.views import DisconnectReason, Participant, Track
+from roombell.receiver.views import DisconnectReason, Participant, ParticipantKind, Track
 
 
 def joined(turn: Turn) -> None:
@@ -97,7 +97,7 @@ def aborted(turn: Turn) -> None:
 def _leave(turn: Turn, session: Session, present: Present, participant: Participant) -> None:
     sid = participant.sid
     lives.update(turn, session)
-    kind = present.facts.kind if participant.kind == Participant().kind else participant.kind
+    kind = present.facts.kind if participant.kind == ParticipantKind.STANDARD else participant.kind
     present.facts = msgspec.structs.replace(participant, kind=kind)
     if not present.told:
         tell_joined(turn, session, present)
