@@ -43,7 +43,10 @@ class ServiceProcess:
     again: the store stays.
     """
 
-    def __init__(self, folder: Path, endpoints: Sequence[Mapping[str, object]], **settings: object) -> None:
+    def __init__(
+        self, folder: Path, endpoints: Sequence[Mapping[str, object]], *, flags: Sequence[str] = (), **settings: object
+    ) -> None:
+        self._flags = flags
         self.folder = folder
         self.config_path = folder / "roombell.yaml"
         self.store_path = Path(str(settings.pop("store_path", folder / "roombell.db")))
@@ -74,7 +77,7 @@ class ServiceProcess:
     @property
     def command(self) -> tuple[str, ...]:
         """What is run."""
-        return (*COMMAND, "--config", str(self.config_path))
+        return (*COMMAND, "--config", str(self.config_path), *self._flags)
 
     @property
     def url(self) -> str:
