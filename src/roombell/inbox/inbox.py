@@ -113,11 +113,15 @@ class Inbox(ByHand, Generic[T]):
         receiver.use(self, self.transaction)
 
     def handler(self, settings: HandlerSettings) -> Callable[[H], H]:
-        """Says how the decorated function is called, which stays as it is::
+        """Says how the decorated function is called.
 
-        @receiver.on("egress_ended")
-        @inbox.handler(HandlerSettings(timeout_s=300, concurrency=2))
-        def publish(event): ...
+        ::
+
+            @receiver.on("egress_ended")
+            @inbox.handler(HandlerSettings(timeout_s=300, concurrency=2))
+            def publish(event): ...
+
+        The function stays as it is.
         """
 
         def give(function: H) -> H:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from types import TracebackType
 from typing import Generic, TypeVar
@@ -43,6 +44,11 @@ class Transaction(Generic[T]):
                 f"{type(self._database).__name__} is for coroutines: write the handler as `async def`, and in it "
                 "`async with … .transaction(event)`."
             )
+        if _is_in_event_loop():
+            raise UsageError(
+                f"{type(self._database).__name__} would hold up the event loop: write the handler as `def`; the inbox "
+                "calls it in a thread."
+            )
         self._block = self._database.transaction(self._event)
         return self._block.__enter__()
 
@@ -51,3 +57,11 @@ class Transaction(Generic[T]):
     ) -> bool | None:
         assert self._block is not None, "it was entered"
         return self._block.__exit__(kind, error, trace)
+
+
+def _is_in_event_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True

@@ -237,17 +237,20 @@ async def test_the_wrong_kind_of_with_says_which_is_right(case):
 
 async def test_a_transaction_is_for_the_event_that_is_being_handled(case):
     HANDLING.set(Handling("app.handler", event(id="EV_2"), "EV_2", 1, time.monotonic() + 60))
+    transaction = Transaction(case.database, EVENT)
+    entering = (
+        transaction.__aenter__()
+        if isinstance(case.database, AsyncDatabase)
+        else asyncio.to_thread(transaction.__enter__)
+    )
     with pytest.raises(UsageError, match="EV_2"):
-        await enter(case)
+        await entering
 
 
-async def enter(case: Case) -> None:
-    if isinstance(case.database, AsyncDatabase):
-        async with Transaction(case.database, EVENT):
-            pass
-    else:
-        with Transaction(case.database, EVENT):
-            pass
+async def test_a_coroutine_that_would_hold_up_the_event_loop_is_told_so(tmp_path):
+    HANDLING.set(call())
+    with pytest.raises(UsageError, match="hold up the event loop"), Transaction(Sqlite(tmp_path / "app.db"), EVENT):
+        pass
 
 
 def test_a_transaction_outside_of_a_handler_is_refused(tmp_path):
