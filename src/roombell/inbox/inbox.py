@@ -22,6 +22,7 @@ from roombell.engine.ports import Store
 from roombell.errors import Overloaded, Stopped, StoreError, UsageError
 from roombell.events import WebhookEvent
 from roombell.inbox.collapse import Collapse, inbox_id, rules
+from roombell.inbox.databases import AsyncDatabase, BlockingDatabase
 from roombell.inbox.derived import derived, event_of
 from roombell.inbox.registered import Registered, SettingsOf
 from roombell.inbox.rooms import Rooms
@@ -96,6 +97,7 @@ class Inbox(ByHand, Generic[T]):
         retention: timedelta = timedelta(days=7),
         hooks: Iterable[Hook] = (),
     ) -> None:
+        _check(receiver, database)
         self._store = StoreSettings.of_url(store)
         self._room_limits = RoomLimits() if rooms is True else rooms or None
         self._retention_ms = wiring.retention_ms(retention)
@@ -123,6 +125,8 @@ class Inbox(ByHand, Generic[T]):
 
         The function stays as it is.
         """
+        if not isinstance(settings, HandlerSettings):
+            raise UsageError("`handler` takes settings: `@inbox.handler(HandlerSettings(timeout_s=60))`.")
 
         def give(function: H) -> H:
             self._settings.give(function, settings)
@@ -364,3 +368,18 @@ class Inbox(ByHand, Generic[T]):
         # An event is forgotten when its last delivery has ended, and that may be as late as a delivery may grow old.
         kept_ms = self._retention_ms + registered.max_age_ms
         return (Forgetter(self._database, self._clock, kept_ms=kept_ms),)
+
+
+def _check(receiver: object, database: object) -> None:
+    """What people without a type checker get wrong on the first day."""
+    if not isinstance(receiver, Receiver):
+        raise UsageError(f"The inbox is given a receiver, `Inbox(Receiver(keys=…))`, not {_named(receiver)}.")
+    if not isinstance(database, AsyncDatabase | BlockingDatabase | None):
+        raise UsageError(
+            "`database` is one of those in `roombell.inbox.databases`, as `SqlAlchemy(engine)`, not "
+            f"{_named(database)} itself."
+        )
+
+
+def _named(given: object) -> str:
+    return f"the class {given.__name__}" if isinstance(given, type) else f"a {type(given).__name__}"

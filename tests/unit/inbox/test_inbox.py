@@ -399,6 +399,20 @@ def test_a_wrong_store_or_rule_is_refused(receiver):
         Inbox(receiver, collapse=["egress_paused"])
 
 
+def test_what_is_given_for_something_else_is_refused_with_the_mend(receiver, inbox):
+    with pytest.raises(UsageError, match="not the class Receiver"):
+        Inbox(Receiver)
+    with pytest.raises(UsageError, match=r"SqlAlchemy\(engine\).*not a str itself"):
+        Inbox(receiver, database="postgresql://here")
+    with pytest.raises(UsageError, match="takes settings"):
+
+        @inbox.handler
+        async def handler(_one): ...
+
+    with pytest.raises(UsageError, match="may not begin with @"):
+        HandlerSettings(name="@rooms")
+
+
 async def test_a_lifespan_runs_it_for_as_long_as_the_application(receiver, inbox):
     async with inbox.lifespan(object()):
         assert inbox.running
