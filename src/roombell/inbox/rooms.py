@@ -152,7 +152,7 @@ class Rooms:
                 await self._make(kept, lane)  # folded in before, by a call that may not have come to its end
                 return
             if not sequence:
-                await self._make(kept, lane)
+                await self._make_all(kept)
             record = _record_of(kept, room)
             changes = step(record)
             _note(kept, record, changes, lane, sequence)
@@ -173,6 +173,12 @@ class Rooms:
     async def _make(self, kept: _Kept, lane: str) -> None:
         for body in kept.owed.get(lane, ()):
             await self._submit(event_of(body))
+
+    async def _make_all(self, kept: _Kept) -> None:
+        """What is in the inbox need not be owed any more: else a document could never be forgotten."""
+        for lane in kept.owed:
+            await self._make(kept, lane)
+        kept.owed.clear()
 
     async def _follow(self, changes: tuple[Change, ...]) -> None:
         """A sid that joins one room while it is in another one was moved."""

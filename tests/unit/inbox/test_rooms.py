@@ -225,6 +225,26 @@ async def test_a_crash_at_any_step_changes_neither_the_state_nor_what_is_made_of
     assert crash_at > len(events)
 
 
+async def test_what_is_over_for_long_is_forgotten_down_to_the_last_document():
+    store, made = MemoryStore(), []
+    await store.open()
+
+    async def submit(one):
+        made.append(one.type)
+
+    rooms = Rooms(Shelf(store), VirtualClock(), submit, RoomLimits())
+    lanes = Counter()
+    for one in (*CALL, event("egress_ended")):
+        lanes[one.ordering_key] += 1
+        await rooms.run(one, DeliveryInfo(lane=one.ordering_key, sequence=lanes[one.ordering_key]), in_default_thread)
+    assert len(await store.documents_after(None, limit=10)) == 1
+    late = Rooms(Shelf(store), VirtualClock((CALL[0].created_at + 100 * 86_400) * 1000), submit, RoomLimits())
+    for _ in range(2):
+        await late.settle()
+    assert await store.documents_after(None, limit=10) == ()
+    assert set(made) == {"room_complete"}
+
+
 async def test_without_it_the_questions_say_how_to_have_it():
     inbox = Inbox(Receiver(keys=KEYS), store="memory:")
     async with inbox:
