@@ -246,12 +246,22 @@ def test_a_process_that_was_forked_off_is_told_to_start_its_own(receiver, inbox,
 
 
 def test_threads_are_started_as_they_are_needed_and_no_more_than_allowed():
-    threads, gate = Threads(3), threading.Event()
-    names = [threads.submit(lambda: gate.wait(WAIT_S) and threading.current_thread().name) for _ in range(9)]
-    taken_back = names[-1].cancel()
+    threads, together = Threads(3), threading.Barrier(3)
+
+    def meet():
+        together.wait(WAIT_S)
+        return threading.current_thread().name
+
+    names = {future.result(WAIT_S) for future in [threads.submit(meet) for _ in range(9)]}
+    assert len(names) == 3
+    assert threads.submit(lambda: threading.current_thread().name).result(WAIT_S) in names
+    threads.close()
+
+
+def test_what_has_not_begun_in_a_thread_can_be_taken_back():
+    threads, gate = Threads(1), threading.Event()
+    held, waiting = threads.submit(lambda: gate.wait(WAIT_S)), threads.submit(lambda: "never")
+    assert waiting.cancel()
     gate.set()
-    ran = {future.result(WAIT_S) for future in names[:-1]}
-    assert taken_back
-    assert len(ran) == 3
-    assert threads.submit(lambda: threading.current_thread().name).result(WAIT_S) in ran
+    assert held.result(WAIT_S)
     threads.close()
