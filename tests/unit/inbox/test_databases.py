@@ -224,6 +224,18 @@ async def test_preparing_twice_is_fine(case):
     await case.do("still works")
 
 
+@pytest.mark.parametrize("with_it", ON_POSTGRES, ids=lambda with_it: with_it.__name__)
+async def test_preparing_waits_for_no_transaction_that_is_under_way(with_it, shared_url):
+    """An application that starts must not stand behind another one's long handler, nor have everybody stand behind it."""
+    async with with_it(shared_url) as case:
+        await prepare(case.database)
+        with psycopg.connect(shared_url) as another:
+            another.execute("INSERT INTO roombell_done VALUES ('EV_9', 'app.slow', 1)")
+            async with asyncio.timeout(60):
+                await prepare(case.database)
+            another.rollback()
+
+
 async def test_the_wrong_kind_of_with_says_which_is_right(case):
     HANDLING.set(call())
     if isinstance(case.database, AsyncDatabase):

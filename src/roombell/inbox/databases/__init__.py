@@ -12,6 +12,7 @@ Each module here is for one library. It is imported by whoever uses that library
 
 from __future__ import annotations
 
+import contextlib
 import time
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Iterator
@@ -39,14 +40,22 @@ class AsyncDatabase(ABC, Generic[T]):
         """Runs one statement in it, and says how many rows it changed."""
 
     async def prepare(self) -> None:
-        """Makes the table if it is not there. A user who may not make one makes it beforehand."""
+        """Makes the table if it is not there. A user who may not make one makes it beforehand.
+
+        It looks first: even where there is nothing to make, PostgreSQL's CREATE INDEX waits for every transaction that
+        writes to the table, and everybody else waits behind it.
+        """
         try:
-            async with self.begin() as transaction:
-                for statement in done.CREATE:
-                    await self.execute(transaction, statement)
-        except Exception:  # noqa: BLE001 - each library has errors of its own; whether it matters is asked next
-            async with self.begin() as transaction:
-                await self.execute(transaction, done.CHECK)
+            await self._run(done.CHECK)
+        except Exception:  # noqa: BLE001 - each library has errors of its own, and another process may be faster
+            with contextlib.suppress(Exception):
+                await self._run(*done.CREATE)
+            await self._run(done.CHECK)
+
+    async def _run(self, *statements: Statement) -> None:
+        async with self.begin() as transaction:
+            for statement in statements:
+                await self.execute(transaction, statement)
 
     async def forget(self, before_ms: int, rows_max: int) -> int:
         """Forgets up to ``rows_max`` of what was done before a time; returns how many."""
@@ -83,12 +92,16 @@ class BlockingDatabase(ABC, Generic[T]):
     def prepare(self) -> None:
         """Makes the table if it is not there. A user who may not make one makes it beforehand."""
         try:
-            with self.begin() as transaction:
-                for statement in done.CREATE:
-                    self.execute(transaction, statement)
-        except Exception:  # noqa: BLE001 - each library has errors of its own; whether it matters is asked next
-            with self.begin() as transaction:
-                self.execute(transaction, done.CHECK)
+            self._run(done.CHECK)
+        except Exception:  # noqa: BLE001 - each library has errors of its own, and another process may be faster
+            with contextlib.suppress(Exception):
+                self._run(*done.CREATE)
+            self._run(done.CHECK)
+
+    def _run(self, *statements: Statement) -> None:
+        with self.begin() as transaction:
+            for statement in statements:
+                self.execute(transaction, statement)
 
     def forget(self, before_ms: int, rows_max: int) -> int:
         """Forgets up to ``rows_max`` of what was done before a time; returns how many."""
