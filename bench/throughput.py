@@ -124,7 +124,7 @@ def run(load: Load, arguments: tuple[str, ...] = (), during: Callable[[Roombell]
             latency_ms_p99=p99,
             backlog_max=backlog_max,
             drain_s=ended - loaded,
-            refused_503=_refused(told),
+            refused_503=refused(told),
             repeats=ledger.repeats,
             commit_ms=counted["roombell_commit_seconds_sum"] / counted["roombell_commit_seconds_count"] * 1000,
             batch=counted["roombell_commit_batch_size_sum"] / counted["roombell_commit_batch_size_count"],
@@ -144,7 +144,7 @@ class _Costs:
         self.others_s = system.machine_cpu_s() - ours_s
 
 
-def start_wrk(load: Load, folder: Path, request_bytes: int, port: int) -> subprocess.Popen[str]:
+def start_wrk(load: Load, folder: Path, request_bytes: int, port: int, *more: str) -> subprocess.Popen[str]:
     wrk = shutil.which("wrk")
     if wrk is None:
         sys.exit("The load comes from wrk: install it (on Debian: apt-get install wrk).")
@@ -156,6 +156,7 @@ def start_wrk(load: Load, folder: Path, request_bytes: int, port: int) -> subpro
         f"-d{math.ceil(load.seconds)}s",
         "--timeout",
         "30s",
+        *more,
         "-s",
         LOAD_SCRIPT,
     ]
@@ -220,7 +221,7 @@ def _recorded(store: Path, accepted: set[str]) -> tuple[int, float, float, list[
     return len(ids), statistics.median(took_ms), took_ms[int(len(took_ms) * 0.99)], faults
 
 
-def _refused(told: str) -> int:
+def refused(told: str) -> int:
     found = re.search(r"Non-2xx or 3xx responses: (\d+)", told)
     return int(found[1]) if found else 0
 

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
         UsageError,
     )
     from roombell.events import EventBuilder, WebhookEvent, parse
+    from roombell.inbox import Inbox
     from roombell.notifier import Notifier, Receipt
     from roombell.receiver import Receiver
     from roombell.settings import EndpointSettings
@@ -68,6 +69,7 @@ _HOMES = {
         "UsageError",
     ),
     "roombell.events": ("EventBuilder", "WebhookEvent", "parse"),
+    "roombell.inbox": ("Inbox",),
     "roombell.notifier": ("Notifier", "Receipt"),
     "roombell.receiver": ("Receiver",),
     "roombell.settings": ("EndpointSettings",),
@@ -91,6 +93,7 @@ __all__ = [
     "EventBuilder",
     "EventError",
     "EventFilter",
+    "Inbox",
     "KeyRing",
     "Notifier",
     "OnDead",

@@ -7,7 +7,7 @@ that names the input and the mend, carries its data as attributes, and hints at 
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Final
 
 
 class RoombellError(Exception):
@@ -44,6 +44,56 @@ class ConfigError(RoombellError):
         self.message, self.source, self.line, self.key = message, source, line, key
         where = f"{source}:{line}" if source and line else source
         super().__init__(": ".join(part for part in (where, key, message) if part))
+
+
+# What a handler says, to the inbox that called it
+
+
+_LATER_S_MAX: Final = 1e9
+
+
+class GiveUp(RoombellError):
+    """Raised by a handler: this event can never be handled. It is dead at once, and the next one's turn comes.
+
+    :param reason: kept with the attempt.
+    """
+
+    status = 422
+    code = "given_up"
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+
+
+class RetryLater(RoombellError):
+    """Raised by a handler: it cannot be done now. It counts as an attempt, and the next one comes after ``after_s``
+    seconds, or after the policy's longest delay if that is sooner.
+    """
+
+    status = 429
+    code = "retry_later"
+
+    def __init__(self, after_s: float, reason: str = "") -> None:
+        self.after_s = min(max(0.0, after_s), _LATER_S_MAX)
+        super().__init__(reason or f"It asks to be called again in {after_s:g} s.")
+
+
+class AlreadyDone(RoombellError):
+    """Raised by a transaction as it is entered: an earlier call of this handler for this event has committed it. Let it
+    pass: to the inbox it means that the event is done.
+    """
+
+    status = 409
+    code = "already_done"
+
+
+class OutOfTime(RoombellError):
+    """Raised by a transaction as it ends: the handler's time is over, the attempt counts as failed, and nothing was
+    committed.
+    """
+
+    status = 504
+    code = "out_of_time"
 
 
 class HandlerFailed(RoombellError):

@@ -88,7 +88,7 @@ class Notifier(ByHand):
             keys=keys,
             endpoints=(*_endpoints_of(urls, keys, api_key), *endpoints),
             store=StoreSettings.of_url(store),
-            retention_ms=_milliseconds(retention),
+            retention_ms=wiring.retention_ms(retention),
             operations=_operations(operations, keys, api_key),
         )
         self._prepare(settings, hooks)
@@ -303,7 +303,7 @@ class Notifier(ByHand):
     def _submit_operation(self, event_id: str, event_type: str, ordering_key: str, body: bytes) -> Submitted:
         if self._operations_id is None:
             raise Stopped("Operational events go nowhere any more: the configuration names no URL for them.")
-        return self._running.submit(event_id, event_type, ordering_key, "", body, to=self._operations_id)
+        return self._running.submit(event_id, event_type, ordering_key, "", body, to=(self._operations_id,))
 
 
 def _names(settings: Settings) -> tuple[str, ...]:
@@ -352,9 +352,3 @@ def _check(settings: Settings) -> None:
         wiring.http_target(endpoint).check()
         if endpoint.api_key not in settings.keys:
             raise UsageError(f"Endpoint {endpoint.name!r}: API key {endpoint.api_key!r} is not among the keys.")
-
-
-def _milliseconds(span: timedelta) -> int:
-    if span <= timedelta(0):
-        raise UsageError("retention must be longer than nothing.")
-    return round(span.total_seconds() * 1000)

@@ -8,6 +8,7 @@ import secrets
 import socket
 import time
 from collections.abc import Callable, Mapping
+from datetime import timedelta
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
@@ -92,6 +93,21 @@ def new_event_id() -> str:
     return f"EV_{secrets.token_urlsafe(12)}"
 
 
+def new_owner() -> str:
+    """A name for this worker that no other has or had."""
+    return f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
+
+
+def retention_ms(span: timedelta) -> int:
+    """How long settled events are kept.
+
+    :raises UsageError: no time at all.
+    """
+    if span <= timedelta(0):
+        raise UsageError("retention must be longer than nothing.")
+    return round(span.total_seconds() * 1000)
+
+
 def key_ring(settings: Settings) -> KeyRing:
     """The keys as signing needs them.
 
@@ -159,7 +175,7 @@ def engine_settings(settings: Settings) -> EngineSettings:
     """The engine's bounds, and a name for this worker that no other has or had."""
     limits = settings.limits
     return EngineSettings(
-        owner=f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}",
+        owner=new_owner(),
         lease_ms=settings.lease_ms,
         delivers=settings.role is not Role.INGEST,
         retention_ms=settings.retention_ms,

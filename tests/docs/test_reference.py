@@ -20,6 +20,7 @@ from roombell.engine.model import FailureKind
 from roombell.engine.retry import RetryPolicy, backoff_ms
 from roombell.engine.transitions import TRANSITIONS, diagram
 from roombell.errors import RoombellError
+from roombell.inbox import HandlerSettings
 from roombell.service.dev import DELIVERIES_PATH, ENDPOINT_PATH, TABLE_PATH
 from roombell.service.dev_live import LIVE_PATH
 from roombell.service.dev_rooms import STATIC, TOKEN_PATH
@@ -101,7 +102,7 @@ def test_every_public_name_has_its_place() -> None:
     assert [name for name in roombell.__all__ if f"`{name}" not in text and f"`roombell.{name}" not in text] == []
 
 
-@pytest.mark.parametrize("name", ["Notifier", "Receiver", "EndpointSettings", "EventFilter", "RetryPolicy"])
+@pytest.mark.parametrize("name", ["Notifier", "Receiver", "Inbox", "EndpointSettings", "EventFilter", "RetryPolicy"])
 def test_every_argument_is_listed_with_its_default(name: str) -> None:
     parameters = inspect.signature(getattr(roombell, name)).parameters.values()
     listed = {code_of(row[0])[0]: row[1] for row in tables(PYTHON)[name]}
@@ -145,6 +146,18 @@ def test_the_frameworks_are_tested_in_the_versions_that_the_guide_says() -> None
     versions = dict(re.findall(r"(\w+) (\d+\.\d+)", told[1]))
     assert len(versions) == 7
     assert versions == {name: ".".join(metadata.version(name).split(".")[:2]) for name in versions}
+
+
+def test_every_method_of_the_inbox_is_listed() -> None:
+    methods = {name for name in vars(roombell.Inbox) if not name.startswith("_")}
+    assert {re.split(r"[(\s]", code_of(row[0])[0])[0] for row in tables(PYTHON)["Methods of inboxes"]} == methods
+
+
+def test_every_setting_of_a_handler_is_listed_with_its_default() -> None:
+    fields = {field.name: field.default for field in msgspec.structs.fields(HandlerSettings)}
+    listed = {code_of(row[0])[0]: row[1] for row in tables(PYTHON)["HandlerSettings"]}
+    assert listed.keys() == fields.keys()
+    assert (float(listed["timeout_s"]), int(listed["concurrency"])) == (fields["timeout_s"], fields["concurrency"])
 
 
 def test_every_method_of_the_event_builder_is_listed() -> None:

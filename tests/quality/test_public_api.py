@@ -23,6 +23,7 @@ PUBLIC_NAMES: list[str] = [
     "EventBuilder",
     "EventError",
     "EventFilter",
+    "Inbox",
     "KeyRing",
     "Notifier",
     "OnDead",

@@ -75,6 +75,11 @@ class ServiceProcess:
         self.config_path.write_text(json.dumps(document | self._settings))
 
     @property
+    def command(self) -> tuple[str, ...]:
+        """What is run."""
+        return (*COMMAND, "--config", str(self.config_path), *self._flags)
+
+    @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
@@ -113,7 +118,7 @@ class ServiceProcess:
         self.lines, self.port = [], 0
         self.serving.clear()
         self._process = await asyncio.create_subprocess_exec(
-            *COMMAND, "--config", str(self.config_path), *self._flags,
+            *self.command,
             cwd=self.folder,
             env={name: value for name, value in os.environ.items() if not name.startswith(("LIVEKIT_", "ROOMBELL_"))},
             stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE,

@@ -125,7 +125,7 @@ class Committer(BackgroundLoop):
             self._failed(accepts, batch, error)
             raise
         except asyncio.CancelledError:
-            self._failed(accepts, batch, StoreUnavailable("The store has not answered, and the notifier has stopped."))
+            self._failed(accepts, batch, StoreUnavailable("The store has not answered, and this process has stopped."))
             raise
         except Exception as error:
             self._failed(accepts, batch, StoreUnavailable(f"A fault of Roombell: {type(error).__name__}. See the log."))
@@ -148,7 +148,7 @@ class Committer(BackgroundLoop):
     def _refuse_the_rest(self) -> None:
         for _, future in self._accepts:
             if not future.done():
-                future.set_exception(Stopped("The notifier has stopped; this event was not taken."))
+                future.set_exception(Stopped("This process is stopping; the event was not taken. Send it again."))
         self._accepts.clear()
         self.waiting_bytes = 0
 

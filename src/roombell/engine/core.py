@@ -183,11 +183,11 @@ class Engine:
         room_name: str,
         body: bytes,
         *,
-        to: EndpointId | None = None,
+        to: tuple[EndpointId, ...] | None = None,
     ) -> Submitted:
         """Takes an event. The future ends when it is on disk with all its deliveries.
 
-        :param to: the one endpoint that it is for, whatever the filters say.
+        :param to: the endpoints that it is for, whatever the filters say.
 
         :raises Overloaded: a bound was reached; nothing was taken.
         :raises Stopped: the engine does not run.
@@ -195,7 +195,7 @@ class Engine:
         The future ends with a ``StoreError`` if it could not be written.
         """
         if not self._running:
-            raise Stopped("The notifier is not running; start it, and send the event again.")
+            raise Stopped("Nothing runs here that takes events; start it, and send the event again.")
         refusal = self._admission.refuse(self._committer.waiting, self._committer.waiting_bytes)
         if refusal is not None:
             self._hooks.emit(EventRefused(Overloaded.code))
@@ -207,7 +207,7 @@ class Engine:
             room_name=room_name,
             body=body,
             accepted_at_ms=self._clock.now_ms(),
-            endpoints=self._router.route(event_type, room_name) if to is None else (to,),
+            endpoints=self._router.route(event_type, room_name) if to is None else to,
         )
         return self._committer.accept(accept)
 

@@ -312,6 +312,26 @@ class Reaped(msgspec.Struct, frozen=True):
     more: bool
 
 
+class Document(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A value that is kept beside the events, as it was last put."""
+
+    key: str
+    version: int
+    value: bytes
+
+
+class Put(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A document's next value, which counts only where ``replaces`` is the version that is there."""
+
+    key: str
+    replaces: int
+    """0: there is none."""
+    version: int
+    """Higher than every version that the key ever had."""
+    value: bytes | None
+    """None: the document, which is there, is forgotten."""
+
+
 class EndpointNow(msgspec.Struct, frozen=True):
     """What workers must agree on about an endpoint."""
 

@@ -16,6 +16,7 @@ from roombell.engine.model import (
     Batch,
     BatchResult,
     Delivery,
+    Document,
     EndpointId,
     EndpointState,
     EndpointStatus,
@@ -24,6 +25,7 @@ from roombell.engine.model import (
     Muster,
     Outcome,
     Pruned,
+    Put,
     Reaped,
     Sequence,
 )
@@ -161,6 +163,15 @@ class Store(Protocol):
 
     async def history(self, event_id: str) -> tuple[DeliveryHistory, ...]:
         """Every delivery of an event with its attempts, by lane; none if the event is not known, or was pruned."""
+
+    async def documents(self, keys: Seq[str]) -> tuple[Document, ...]:
+        """Those of the documents with these keys that are there."""
+
+    async def documents_after(self, key: str | None, *, limit: int) -> tuple[Document, ...]:
+        """Up to ``limit`` documents in an order of keys that stays, those behind ``key``; None: the first ones."""
+
+    async def put_documents(self, puts: Seq[Put]) -> tuple[bool, ...]:
+        """Puts those whose version is still the one they replace, one after the other; for each, whether it was."""
 
     async def reap(self, *, now_ms: int, max_age_ms: Mapping[EndpointId, int], limit: int) -> Reaped:
         """Ends expired leases, and the pending deliveries that are older than their endpoint's ``max_age_ms``:

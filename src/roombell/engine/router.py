@@ -40,6 +40,9 @@ class EndpointPolicy(msgspec.Struct, frozen=True):
     on_dead: OnDead = OnDead.SKIP
     rate_limit_per_s: float | None = None
     """Attempts begun per second at most; None: as many as it can take."""
+    adaptive: bool = True
+    """Whether the limit on attempts in flight follows what the endpoint shows it can bear, up to ``concurrency``; else
+    ``concurrency`` is the limit."""
     internal: bool = False
     """Gets only what is submitted for it by its id, and nothing by the router."""
 

@@ -144,7 +144,7 @@ class EndpointTurn:
         """How many attempts it may have in flight."""
         if self.health.is_open or not self.concurrency:
             return int(self.probing and self.concurrency > 0)
-        return slots(self.health, self.concurrency)
+        return slots(self.health, self.concurrency) if self.policy.adaptive else self.concurrency
 
     def due_at(self, due_at_ms: int) -> bool:
         """Remembers that one of its lanes in the store is due then. Whether that is sooner than all known."""

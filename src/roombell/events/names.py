@@ -44,6 +44,11 @@ EVENT_TYPES: Final = (
 )
 """Every event type known today, in the order in which a call meets them. Agent jobs: LiveKit Cloud only."""
 
+ROOM_COMPLETE: Final = "room_complete"
+ANOMALY: Final = "anomaly"
+DERIVED_TYPES: Final = (ROOM_COMPLETE, ANOMALY)
+"""Events that LiveKit does not send: an inbox that keeps the room state makes them of those that it does."""
+
 
 class EventFamily(StrEnum):
     """What an event is about."""

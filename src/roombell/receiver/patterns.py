@@ -9,6 +9,7 @@ from typing import Final
 
 from roombell.errors import UsageError
 from roombell.events import EVENT_TYPES
+from roombell.events.names import DERIVED_TYPES
 
 _GLOB_SIGNS: Final = re.compile(r"[*?\[]")
 _GLOBS: Final = {
@@ -45,7 +46,7 @@ def _check(pattern: object, *, unknown: bool) -> None:
     if not isinstance(pattern, str):
         raise UsageError(f"`on` takes the names of events as text; {type(pattern).__name__} was given.")
     matches = re.compile(translate(pattern)).match
-    if unknown or any(matches(name) for name in EVENT_TYPES):
+    if unknown or any(matches(name) for name in (*EVENT_TYPES, *DERIVED_TYPES)):
         return
     what = "The pattern" if _GLOB_SIGNS.search(pattern) else "The event"
     raise UsageError(

@@ -20,6 +20,7 @@ from roombell.engine.model import (
     BatchResult,
     Delivery,
     DeliveryState,
+    Document,
     EndpointId,
     EndpointState,
     EndpointStatus,
@@ -29,6 +30,7 @@ from roombell.engine.model import (
     Muster,
     Placed,
     Pruned,
+    Put,
     Reaped,
     Release,
     Renew,
@@ -214,6 +216,19 @@ class MemoryStore:
     ) -> Unblocked:
         self._check_open()
         return memory_selection.unblock(self._disk, endpoint_id, ordering_key, after, limit, now_ms)
+
+    async def documents(self, keys: Seq[str]) -> tuple[Document, ...]:
+        self._check_open()
+        return tuple(self._disk.documents[key] for key in dict.fromkeys(keys) if key in self._disk.documents)
+
+    async def documents_after(self, key: str | None, *, limit: int) -> tuple[Document, ...]:
+        self._check_open()
+        behind = sorted(one for one in self._disk.documents if key is None or one > key)
+        return tuple(self._disk.documents[one] for one in behind[:limit])
+
+    async def put_documents(self, puts: Seq[Put]) -> tuple[bool, ...]:
+        self._check_open()
+        return tuple([self._disk.put(put) for put in puts])
 
     async def reap(self, *, now_ms: int, max_age_ms: Mapping[EndpointId, int], limit: int) -> Reaped:
         self._check_open()

@@ -20,11 +20,13 @@ from roombell.engine.model import (
     AttemptRecord,
     Delivery,
     DeliveryState,
+    Document,
     EndpointId,
     EndpointState,
     EndpointStatus,
     Generation,
     LaneId,
+    Put,
     Sequence,
 )
 
@@ -268,6 +270,7 @@ class MemoryDisk:
         self.endpoints: dict[EndpointId, EndpointRow] = {}
         self.events: dict[str, EventRow] = {}
         self.lanes: dict[LaneId, LaneRow] = {}
+        self.documents: dict[str, Document] = {}
         self.lanes_by_key: dict[tuple[EndpointId, str], LaneRow] = {}
         self.workers: dict[str, WorkerRow] = {}
         """Those that live, in the order in which they joined."""
@@ -297,6 +300,16 @@ class MemoryDisk:
     def drop_lane(self, lane: LaneRow) -> None:
         del self.lanes[lane.lane_id]
         del self.lanes_by_key[lane.endpoint.endpoint_id, lane.ordering_key]
+
+    def put(self, put: Put) -> bool:
+        """Puts a document, if the version that is there is the one that it replaces."""
+        there = self.documents.get(put.key)
+        if put.replaces != (0 if there is None else there.version):
+            return False
+        if put.value is None:
+            return self.documents.pop(put.key, None) is not None
+        self.documents[put.key] = Document(put.key, put.version, put.value)
+        return True
 
     def deliveries(self) -> Iterator[StoredDelivery]:
         """Every delivery on the disk, lane by lane in the order the lanes were made, in order in each lane."""

@@ -13,6 +13,7 @@ call, which is empty when a test begins. It needs pytest with pytest-asyncio in 
 from __future__ import annotations
 
 from roombell.testing.store_contract_by_hand import CallBackContract, FindContract, RedriveContract, UnblockContract
+from roombell.testing.store_contract_documents import DocumentContract
 from roombell.testing.store_contract_lanes import AcquireContract, LeaseContract
 from roombell.testing.store_contract_life import (
     EndpointContract,
@@ -38,6 +39,7 @@ class StoreContract(
     RedriveContract,
     CallBackContract,
     UnblockContract,
+    DocumentContract,
     LifeContract,
 ):
     """What every ``roombell.engine.ports.Store`` promises, be it one worker's alone or shared."""

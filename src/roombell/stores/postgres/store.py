@@ -15,6 +15,7 @@ from roombell.engine.model import (
     Batch,
     BatchResult,
     Delivery,
+    Document,
     EndpointId,
     EndpointState,
     EndpointStatus,
@@ -22,13 +23,14 @@ from roombell.engine.model import (
     LaneId,
     Muster,
     Pruned,
+    Put,
     Reaped,
     Sequence,
 )
 from roombell.engine.selection import Changed, Cursor, DeliveryHistory, Found, Selector, Unblocked
 from roombell.engine.transitions import Verb
 from roombell.errors import StoreError, StoreUnavailable
-from roombell.stores.postgres import endpoints, lanes, retention, schema, selection, workers
+from roombell.stores.postgres import documents, endpoints, lanes, retention, schema, selection, workers
 from roombell.stores.postgres.connections import Connections
 from roombell.stores.postgres.news import Listener, Teller
 from roombell.stores.postgres.time import DatabaseTime
@@ -200,6 +202,18 @@ class PostgresStore:
     ) -> Unblocked:
         async with self._connections.transaction() as connection:
             return await selection.unblock(connection, endpoint_id, ordering_key, after, limit, now_ms)
+
+    async def documents(self, keys: Seq[str]) -> tuple[Document, ...]:
+        async with self._connections.transaction() as connection:
+            return await documents.with_keys(connection, keys)
+
+    async def documents_after(self, key: str | None, *, limit: int) -> tuple[Document, ...]:
+        async with self._connections.transaction() as connection:
+            return await documents.after(connection, key, limit)
+
+    async def put_documents(self, puts: Seq[Put]) -> tuple[bool, ...]:
+        async with self._connections.transaction() as connection:
+            return await documents.put(connection, puts)
 
     async def reap(self, *, now_ms: int, max_age_ms: Mapping[EndpointId, int], limit: int) -> Reaped:
         async with self._connections.transaction() as connection:

@@ -15,12 +15,14 @@ from roombell.engine.model import (
     Batch,
     BatchResult,
     Delivery,
+    Document,
     EndpointId,
     EndpointState,
     EndpointStatus,
     Generation,
     LaneId,
     Pruned,
+    Put,
     Reaped,
     Sequence,
 )
@@ -49,6 +51,8 @@ _FOUND = msgspec.msgpack.Decoder(Found)
 _CHANGED = msgspec.msgpack.Decoder(Changed)
 _UNBLOCKED = msgspec.msgpack.Decoder(Unblocked)
 _HISTORIES = msgspec.msgpack.Decoder(tuple[DeliveryHistory, ...])
+_DOCUMENTS = msgspec.msgpack.Decoder(tuple[Document, ...])
+_PUT = msgspec.msgpack.Decoder(tuple[bool, ...])
 _REAPED = msgspec.msgpack.Decoder(Reaped)
 _PRUNED = msgspec.msgpack.Decoder(Pruned)
 
@@ -153,6 +157,15 @@ class SqliteStore:
 
     async def history(self, event_id: str) -> tuple[DeliveryHistory, ...]:
         return await self._call(wire.History(event_id), _HISTORIES)
+
+    async def documents(self, keys: Seq[str]) -> tuple[Document, ...]:
+        return await self._call(wire.Documents(tuple(keys)), _DOCUMENTS)
+
+    async def documents_after(self, key: str | None, *, limit: int) -> tuple[Document, ...]:
+        return await self._call(wire.DocumentsAfter(key, limit), _DOCUMENTS)
+
+    async def put_documents(self, puts: Seq[Put]) -> tuple[bool, ...]:
+        return await self._call(wire.PutDocuments(tuple(puts)), _PUT)
 
     async def reap(self, *, now_ms: int, max_age_ms: Mapping[EndpointId, int], limit: int) -> Reaped:
         return await self._call(wire.Reap(now_ms, dict(max_age_ms), limit), _REAPED)

@@ -23,19 +23,21 @@ from roombell.engine.model import (
     Batch,
     BatchResult,
     Delivery,
+    Document,
     EndpointId,
     EndpointState,
     EndpointStatus,
     Generation,
     LaneId,
     Pruned,
+    Put,
     Reaped,
     Sequence,
 )
 from roombell.engine.selection import Changed, Cursor, DeliveryHistory, Found, Selector, Unblocked
 from roombell.engine.transitions import Verb
 from roombell.errors import StoreCorrupt, StoreError
-from roombell.stores.sqlite import lanes, retention, schema, selection
+from roombell.stores.sqlite import documents, lanes, retention, schema, selection
 from roombell.stores.sqlite.lane_cache import LaneCache
 from roombell.stores.sqlite.lock import FileLock
 from roombell.stores.sqlite.queries import query
@@ -194,6 +196,18 @@ class Database:
             unblocked, touched = selection.unblock(connection, endpoint_id, ordering_key, after, limit, now_ms)
             self._lanes.forget(touched)
             return unblocked
+
+    def documents(self, keys: Seq[str]) -> tuple[Document, ...]:
+        with self._transaction() as connection:
+            return documents.with_keys(connection, keys)
+
+    def documents_after(self, key: str | None, *, limit: int) -> tuple[Document, ...]:
+        with self._transaction() as connection:
+            return documents.after(connection, key, limit)
+
+    def put_documents(self, puts: Seq[Put]) -> tuple[bool, ...]:
+        with self._transaction() as connection:
+            return tuple([documents.put(connection, put) for put in puts])
 
     def reap(self, *, now_ms: int, max_age_ms: Mapping[EndpointId, int], limit: int) -> Reaped:
         with self._transaction() as connection:

@@ -14,12 +14,14 @@ from roombell.engine.model import (
     Batch,
     BatchResult,
     Delivery,
+    Document,
     EndpointId,
     EndpointState,
     EndpointStatus,
     Generation,
     LaneId,
     Pruned,
+    Put,
     Reaped,
     Sequence,
 )
@@ -116,6 +118,15 @@ class InlineSqliteStore:
 
     async def history(self, event_id: str) -> tuple[DeliveryHistory, ...]:
         return self._database.history(event_id)
+
+    async def documents(self, keys: Seq[str]) -> tuple[Document, ...]:
+        return self._database.documents(keys)
+
+    async def documents_after(self, key: str | None, *, limit: int) -> tuple[Document, ...]:
+        return self._database.documents_after(key, limit=limit)
+
+    async def put_documents(self, puts: Seq[Put]) -> tuple[bool, ...]:
+        return self._database.put_documents(puts)
 
     async def reap(self, *, now_ms: int, max_age_ms: Mapping[EndpointId, int], limit: int) -> Reaped:
         return self._database.reap(now_ms=now_ms, max_age_ms=max_age_ms, limit=limit)

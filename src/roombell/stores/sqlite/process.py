@@ -130,8 +130,20 @@ def _run(database: Database, request: wire.Request) -> object:  # noqa: PLR0911 
             return database.endpoints()
         case wire.Open():
             raise AssertionError("a database is opened once")
+        case wire.Documents() | wire.DocumentsAfter() | wire.PutDocuments():
+            return _run_shelf(database, request)
         case _:
             return _run_upkeep(database, request)
+
+
+def _run_shelf(database: Database, request: wire.Shelf) -> object:
+    match request:
+        case wire.Documents(keys):
+            return database.documents(keys)
+        case wire.DocumentsAfter(key, limit):
+            return database.documents_after(key, limit=limit)
+        case wire.PutDocuments(puts):
+            return database.put_documents(puts)
 
 
 def _run_upkeep(database: Database, request: wire.Upkeep) -> object:

@@ -11,7 +11,7 @@ import struct
 
 import msgspec
 
-from roombell.engine.model import Batch, EndpointId, EndpointState, Generation, LaneId, Sequence
+from roombell.engine.model import Batch, EndpointId, EndpointState, Generation, LaneId, Put, Sequence
 from roombell.engine.selection import Cursor, Selector
 from roombell.engine.transitions import Verb
 from roombell.errors import (
@@ -133,8 +133,22 @@ class Prune(msgspec.Struct, frozen=True, array_like=True, tag="prune"):
     limit: int
 
 
+class Documents(msgspec.Struct, frozen=True, array_like=True, tag="documents"):
+    keys: tuple[str, ...]
+
+
+class DocumentsAfter(msgspec.Struct, frozen=True, array_like=True, tag="documents_after"):
+    key: str | None
+    limit: int
+
+
+class PutDocuments(msgspec.Struct, frozen=True, array_like=True, tag="put_documents"):
+    puts: tuple[Put, ...]
+
+
+Shelf = Documents | DocumentsAfter | PutDocuments
 Upkeep = Reap | Prune | Find | Change | Unblock | History
-Request = Open | Commit | Acquire | Page | Register | SetEndpointState | SetEndpointHealth | Endpoints | Upkeep
+Request = Open | Commit | Acquire | Page | Register | SetEndpointState | SetEndpointHealth | Endpoints | Shelf | Upkeep
 
 
 def refusal(error: StoreError) -> bytes:

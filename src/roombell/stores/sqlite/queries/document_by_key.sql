@@ -1,0 +1,2 @@
+-- A document, if it is there.
+SELECT key, version, value FROM document WHERE key = ?

@@ -1,0 +1,62 @@
+"""Threads for callables that block: a bounded number, kept, and never waited for at the end of the process.
+
+The standard library's pool joins its threads when the interpreter ends, so that one call which never returns would keep
+a program from ending. These are daemons: what hangs in one goes with the process.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from queue import SimpleQueue
+
+_Work = tuple[Future[object], Callable[[], object]]
+
+
+class Threads:
+    """Runs callables in up to ``threads_max`` threads, started as they are needed; what is beyond waits its turn."""
+
+    def __init__(self, threads_max: int) -> None:
+        self._threads_max = threads_max
+        self._queue: SimpleQueue[_Work | None] = SimpleQueue()
+        self._lock = threading.Lock()
+        self._started = self._wanted = 0
+
+    def submit(self, call: Callable[[], object]) -> Future[object]:
+        """What ``call`` returns or raises. Cancelling the future takes it back if it has not begun."""
+        future: Future[object] = Future()
+        with self._lock:
+            self._wanted += 1
+            if self._wanted > self._started < self._threads_max:
+                self._started += 1
+                threading.Thread(target=self._work, name=f"roombell handler {self._started}", daemon=True).start()
+        self._queue.put((future, call))
+        return future
+
+    def close(self) -> None:
+        """Ends the threads that are idle now, and each other one when its call has returned. Waits for none."""
+        with self._lock:
+            started, self._started = self._started, 0
+        for _ in range(started):
+            self._queue.put(None)
+
+    def _work(self) -> None:
+        while (work := self._queue.get()) is not None:
+            future, call = work
+            if future.set_running_or_notify_cancel():
+                _run(future, call)
+            with self._lock:
+                self._wanted -= 1
+            del future, work, call  # an idle thread keeps nothing alive
+
+
+def _run(future: Future[object], call: Callable[[], object]) -> None:
+    try:
+        result = call()
+    except Exception as error:  # noqa: BLE001 - it belongs to whoever asked
+        future.set_exception(error)
+    except BaseException as error:  # noqa: BLE001 - `sys.exit()` in a thread is not to end the event loop
+        future.set_exception(RuntimeError(f"The call ended with {type(error).__name__}."))
+    else:
+        future.set_result(result)
