@@ -14,6 +14,7 @@ from roombell.cli.doctor import doctor
 from roombell.cli.exits import MEANINGS, ExitCode, exit_code_of
 from roombell.cli.listen import listen
 from roombell.cli.manage import COMMANDS
+from roombell.cli.migrate import migrate
 from roombell.cli.output import Output
 from roombell.cli.serve import serve
 from roombell.cli.trigger import trigger
@@ -32,7 +33,7 @@ def cli() -> None:
     """
 
 
-for _command in (serve, trigger, listen, verify, doctor, *COMMANDS):
+for _command in (serve, trigger, listen, verify, doctor, *COMMANDS, migrate):
     cli.add_command(_command)
 
 
