@@ -1,15 +1,25 @@
-"""The SQLite store does what the memory store does, whatever is asked in whatever order."""
+"""Every store does what the memory store does, whatever is asked in whatever order."""
 
 import asyncio
 import sqlite3
 import tempfile
+from abc import abstractmethod
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import msgspec
-from hypothesis import HealthCheck, settings
+import psycopg
+import pytest
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from roombell.engine.model import (
     NO_LEASE,
@@ -32,6 +42,8 @@ from roombell.engine.ports import Store
 from roombell.engine.selection import BY_HAND, Changed, Cursor, Found, Selector
 from roombell.engine.transitions import Verb
 from roombell.stores.memory import MemoryDisk, MemoryStore, StoredDelivery
+from roombell.stores.postgres.store import PostgresStore
+from roombell.stores.postgres.url import parse_url
 from roombell.stores.sqlite.inline import InlineSqliteStore
 
 NAMES = ("x", "y", "z")
@@ -58,10 +70,25 @@ wide = st.just(Selector())
 class StoresAgree(RuleBasedStateMachine):
     """Every rule asks both stores the same and compares the answers; then their contents are compared."""
 
+    shared: bool
+    schema: str
+
+    @abstractmethod
+    def prepare(self) -> None:
+        """Empties the storage."""
+
+    @abstractmethod
+    def make(self) -> Store:
+        """A store over the storage."""
+
+    @abstractmethod
+    def rows(self, statement: str) -> list[tuple[object, ...]]:
+        """What the storage answers when it is looked into from outside."""
+
     @initialize()
     def open(self) -> None:
-        self.folder = tempfile.TemporaryDirectory()
-        self.path = Path(self.folder.name) / "store.db"
+        self.prepare()
+        self.runner = asyncio.Runner()
         self.disk = MemoryDisk()
         self.now_ms = 1_000
         self.made = 0
@@ -71,13 +98,16 @@ class StoresAgree(RuleBasedStateMachine):
         self.both("register", NAMES, now_ms=self.now_ms)
 
     def reopen(self) -> None:
-        self.memory, self.sqlite = MemoryStore(self.disk), InlineSqliteStore(self.path)
-        asyncio.run(self.memory.open())
-        asyncio.run(self.sqlite.open())
+        self.memory, self.other = MemoryStore(self.disk, shared=self.shared), self.make()
+        self.run(self.memory.open())
+        self.run(self.other.open())
+
+    def run(self, awaitable: Awaitable[object]) -> object:
+        return self.runner.run(awaitable)
 
     def both(self, method: str, *args: object, **keywords: object) -> object:
-        expected = asyncio.run(getattr(self.memory, method)(*args, **keywords))
-        found = asyncio.run(getattr(self.sqlite, method)(*args, **keywords))
+        expected = self.run(getattr(self.memory, method)(*args, **keywords))
+        found = self.run(getattr(self.other, method)(*args, **keywords))
         if isinstance(found, BatchResult):
             expected, found = ((result.accepted, result.settled, result.renewed) for result in (expected, found))
         assert found == expected
@@ -229,7 +259,7 @@ class StoresAgree(RuleBasedStateMachine):
         after: list[Cursor | None] = [None, None]
         while True:
             expected, found = (
-                asyncio.run(step(store, place)) for store, place in zip((self.memory, self.sqlite), after, strict=True)
+                self.run(step(store, place)) for store, place in zip((self.memory, self.other), after, strict=True)
             )
             after = [expected.next, found.next]
             assert msgspec.structs.replace(found, next=None) == msgspec.structs.replace(expected, next=None)
@@ -270,10 +300,10 @@ class StoresAgree(RuleBasedStateMachine):
     def prune(self, span_ms: int, limit: int) -> None:
         """Stores may step differently; what is gone in the end is the same."""
         gone = []
-        for store in (self.memory, self.sqlite):
+        for store in (self.memory, self.other):
             events, lanes, more = 0, 0, True
             while more:
-                pruned = asyncio.run(store.prune(before_ms=self.now_ms + span_ms, limit=limit))
+                pruned = self.run(store.prune(before_ms=self.now_ms + span_ms, limit=limit))
                 events, lanes, more = events + pruned.events, lanes + pruned.lanes, pruned.more
             gone.append((events, lanes))
         assert gone[0] == gone[1]
@@ -284,15 +314,18 @@ class StoresAgree(RuleBasedStateMachine):
         if crash:
             self.disk.crash()
         else:
-            asyncio.run(self.memory.close())
-        asyncio.run(self.sqlite.close())
+            self.run(self.memory.close())
+        self.run(self.other.close())
         self.reopen()
 
     @invariant()
     def contents_agree(self) -> None:
         self.both("endpoints")
-        assert dump(self.path) == sorted(self.disk.deliveries(), key=lambda row: (row.lane_id, row.sequence))
-        assert lanes(self.path) == [
+        assert self.dump() == sorted(self.disk.deliveries(), key=lambda row: (row.lane_id, row.sequence))
+        assert self.rows(
+            "SELECT id, last_sequence, pending, lease_owner, generation, blocked, recalled, due_at_ms, kept"
+            f" FROM {self.schema}lane ORDER BY id"
+        ) == [
             (
                 lane.lane_id,
                 lane.last_sequence,
@@ -307,65 +340,96 @@ class StoresAgree(RuleBasedStateMachine):
             for lane in self.disk.lanes.values()
         ]
 
+    def dump(self) -> list[StoredDelivery]:
+        """Every delivery in the storage, as the memory store shows them."""
+        attempts: dict[tuple[int, int], list[AttemptRecord]] = {}
+        for event, lane, *attempt in self.rows(
+            "SELECT event, lane_id, number, started_at_ms, duration_ms, outcome, status, detail"
+            f" FROM {self.schema}attempt ORDER BY event, lane_id, number"
+        ):
+            attempts.setdefault((event, lane), []).append(AttemptRecord(*attempt))
+        found = []
+        for event, lane_id, endpoint_id, key, sequence, event_id, state, reason, settled_at_ms, count in self.rows(
+            "SELECT d.event, d.lane_id, endpoint_id, lane.ordering_key, sequence, event_id, state, reason,"
+            f" settled_at_ms, attempts FROM {self.schema}delivery d JOIN {self.schema}lane ON lane.id = lane_id"
+            f" JOIN {self.schema}event ON event.id = d.event ORDER BY lane_id, sequence"
+        ):
+            made = tuple(attempts.pop((event, lane_id), ()))
+            assert count == len(made)
+            found.append(
+                StoredDelivery(
+                    endpoint_id=endpoint_id,
+                    ordering_key=key,
+                    lane_id=lane_id,
+                    sequence=sequence,
+                    event_id=event_id,
+                    state=DeliveryState(state),
+                    reason=reason,
+                    settled_at_ms=settled_at_ms,
+                    attempts=made,
+                )
+            )
+        assert not attempts, "attempts at deliveries that are gone"
+        return found
+
     def teardown(self) -> None:
-        asyncio.run(self.sqlite.close())
+        self.run(self.other.close())
+        self.runner.close()
+
+
+class SqliteAgrees(StoresAgree):
+    shared = False
+    schema = ""
+
+    def prepare(self) -> None:
+        self.folder = tempfile.TemporaryDirectory()
+        self.path = Path(self.folder.name) / "store.db"
+
+    def make(self) -> Store:
+        return InlineSqliteStore(self.path)
+
+    def rows(self, statement: str) -> list[tuple[object, ...]]:
+        connection = sqlite3.connect(self.path)
+        found = connection.execute(statement).fetchall()
+        connection.close()
+        return found
+
+    def teardown(self) -> None:
+        super().teardown()
         self.folder.cleanup()
 
 
-def dump(path: Path) -> list[StoredDelivery]:
-    """Every delivery in the file, as the memory store shows them."""
-    connection = sqlite3.connect(path)
-    attempts: dict[tuple[int, int], list[AttemptRecord]] = {}
-    for event, lane, *attempt in connection.execute(
-        "SELECT event, lane_id, number, started_at_ms, duration_ms, outcome, status, detail"
-        " FROM attempt ORDER BY event, lane_id, number"
-    ):
-        attempts.setdefault((event, lane), []).append(AttemptRecord(*attempt))
-    rows = connection.execute(
-        "SELECT d.event, d.lane_id, endpoint_id, lane.ordering_key, sequence, event_id, state, reason, settled_at_ms,"
-        " attempts FROM delivery d JOIN lane ON lane.id = lane_id JOIN event ON event.id = d.event"
-        " ORDER BY lane_id, sequence"
-    ).fetchall()
-    orphans = connection.execute(
-        "SELECT count(*) FROM attempt a WHERE NOT EXISTS"
-        " (SELECT 1 FROM delivery d WHERE d.event = a.event AND d.lane_id = a.lane_id)"
-    ).fetchone()
-    connection.close()
-    assert orphans == (0,)
-    found = []
-    for event, lane, endpoint, key, sequence, event_id, state, reason, settled_at_ms, counted in rows:
-        made = tuple(attempts.get((event, lane), ()))
-        assert counted == len(made)
-        found.append(
-            StoredDelivery(
-                endpoint_id=endpoint,
-                ordering_key=key,
-                lane_id=lane,
-                sequence=sequence,
-                event_id=event_id,
-                state=DeliveryState(state),
-                reason=reason,
-                settled_at_ms=settled_at_ms,
-                attempts=made,
-            )
-        )
-    return found
+class PostgresAgrees(StoresAgree):
+    shared = True
+    schema = "roombell."
+    url: str
+    connection: psycopg.Connection
+
+    def prepare(self) -> None:
+        self.connection.execute("DROP SCHEMA IF EXISTS roombell CASCADE")
+
+    def make(self) -> Store:
+        return PostgresStore(parse_url(self.url))
+
+    def rows(self, statement: str) -> list[tuple[object, ...]]:
+        return self.connection.execute(statement).fetchall()
 
 
-def lanes(path: Path) -> list[tuple[object, ...]]:
-    connection = sqlite3.connect(path)
-    rows = connection.execute(
-        "SELECT id, last_sequence, pending, lease_owner, generation, blocked, recalled, due_at_ms, kept FROM lane ORDER BY id"
-    ).fetchall()
-    connection.close()
-    return rows
-
-
-StoresAgree.TestCase.settings = settings(
-    max_examples=60,
+SETTINGS = settings(
+    phases=[Phase.explicit, Phase.generate],
     stateful_step_count=40,
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large],
 )
-TestStoresAgree = StoresAgree.TestCase
+
+
+def test_the_sqlite_store_agrees_with_the_memory_store() -> None:
+    run_state_machine_as_test(SqliteAgrees, settings=settings(SETTINGS, max_examples=60))
+
+
+@pytest.mark.timeout(300)
+def test_the_postgresql_store_agrees_with_the_memory_store(database_url: str) -> None:
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        PostgresAgrees.url, PostgresAgrees.connection = database_url, connection
+        run_state_machine_as_test(PostgresAgrees, settings=settings(SETTINGS, max_examples=25))

@@ -17,10 +17,12 @@ import msgspec
 from roombell.engine.admission import AdmissionControl, AdmissionLimits
 from roombell.engine.committer import Committer
 from roombell.engine.dispatcher import Dispatcher
+from roombell.engine.fleet import FleetWatch
 from roombell.engine.hooks import EventRefused, Hooks
 from roombell.engine.lanes import HeldLimits
+from roombell.engine.lifecycle import BackgroundLoop
 from roombell.engine.model import Accept, Accepted, EndpointId, EndpointState
-from roombell.engine.ports import Clock, Store, Transport
+from roombell.engine.ports import Clock, Fleet, Store, Transport
 from roombell.engine.pruner import Pruner
 from roombell.engine.pulse import Pulse
 from roombell.engine.reaper import Reaper
@@ -46,13 +48,18 @@ class EngineSettings(msgspec.Struct, frozen=True):
     owner: str
     """Names this worker on its leases; unlike every other's, and unlike its own before a restart."""
     lease_ms: int = 60_000
+    delivers: bool = True
+    """Whether this worker delivers. One that does not never leases a lane; it needs others on the same store."""
     retention_ms: int = 7 * 24 * 3600 * 1000
     held: HeldLimits = HeldLimits()
     admission: AdmissionLimits = AdmissionLimits()
 
 
 class Engine:
-    """Accepts events and sees each of them through. The store must be open; it stays the caller's."""
+    """Accepts events and sees each of them through. The store must be open; it stays the caller's.
+
+    :param fleet: the other workers, where the store is shared.
+    """
 
     def __init__(
         self,
@@ -62,7 +69,10 @@ class Engine:
         random: Random,
         hooks: Hooks,
         settings: EngineSettings,
+        *,
+        fleet: Fleet | None = None,
     ) -> None:
+        assert settings.delivers or fleet is not None, "somebody must deliver"
         self._store, self._clock, self._hooks = store, clock, hooks
         self._admission = AdmissionControl(settings.admission)
         self._router = Router(())
@@ -80,13 +90,16 @@ class Engine:
             limits=settings.held,
         )
         self._committer.bind(self._dispatcher)
-        self._loops = (
+        self._loops: tuple[BackgroundLoop, ...] = (
             self._committer,
             self._dispatcher,
             Reaper(store, clock, max_ages_ms=lambda: self._max_ages_ms, reaped=self._dispatcher.look_again),
             Pruner(store, clock, retention_ms=settings.retention_ms),
             Pulse(clock, self._admission, lambda: self._dispatcher.behind),
         )
+        if fleet is not None:
+            watch = FleetWatch(fleet, self._dispatcher, clock, owner=settings.owner, delivers=settings.delivers)
+            self._loops = (watch, *self._loops)
         self._running = False
 
     @property

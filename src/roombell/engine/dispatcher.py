@@ -22,25 +22,27 @@ from typing import Final
 
 from roombell.engine.attempts import Attempts
 from roombell.engine.committer import Committer
-from roombell.engine.health import Health, decode, encode
+from roombell.engine.health import Health, decode
 from roombell.engine.hooks import EndpointDisabled, EndpointFailing, EndpointRecovered, Hooks, LeaseLost
 from roombell.engine.lanes import HEADS_MAX, HeldLanes, HeldLimits
 from roombell.engine.lifecycle import BackgroundLoop
 from roombell.engine.model import (
     NO_LEASE,
+    WHOLE,
     Accept,
     Accepted,
     DeliveryState,
     EndpointId,
-    EndpointState,
     Grant,
     LeasedLane,
+    Part,
     Release,
     Renew,
     Sequence,
     Settle,
     Settled,
 )
+from roombell.engine.notes import Notes
 from roombell.engine.ports import Clock, Store, Transport
 from roombell.engine.router import EndpointPolicy
 from roombell.engine.schedule import allow_probe, next_look_s, worth_asking
@@ -79,8 +81,8 @@ class Dispatcher(BackgroundLoop):
         self._turns: dict[EndpointId, EndpointTurn] = {}
         self._attempts = Attempts(self._held, self, transport, committer, clock=clock, random=random, hooks=hooks)
         self._to_page: deque[Lane] = deque()
-        self._to_disable: deque[tuple[EndpointTurn, str]] = deque()
-        self._to_remember: dict[EndpointId, EndpointTurn] = {}
+        self.notes = Notes(store, clock)
+        self._part: Part | None = WHOLE
         self._draining = False
         self._renew_at_ms = 0
         self.progress = asyncio.Event()
@@ -103,7 +105,7 @@ class Dispatcher(BackgroundLoop):
             if (turn := self._turns.get(endpoint_id)) is not None:
                 turn.reconfigure(policy)
             else:
-                self._turns[endpoint_id] = EndpointTurn(policy, decode(healths.get(endpoint_id, b"")))
+                self._turns[endpoint_id] = EndpointTurn(policy, decode(healths.get(endpoint_id, b"")), self._part)
         self.wake()
 
     def pause(self, endpoint_id: EndpointId) -> None:
@@ -116,6 +118,21 @@ class Dispatcher(BackgroundLoop):
         if endpoint_id in self._turns:
             self._turns[endpoint_id].active = True
         self.look_again()
+
+    def take_part(self, part: Part | None) -> None:
+        """From now on this worker has that share of every endpoint's limits; None: it begins no attempt."""
+        self._part = part
+        for turn in self._turns.values():
+            turn.take_part(part)
+            if not turn.concurrency:
+                turn.starved = 0
+                self.hold_back(turn)
+        self.look_again()
+
+    @property
+    def turns(self) -> Mapping[EndpointId, EndpointTurn]:
+        """The endpoints as they stand with this worker."""
+        return self._turns
 
     @property
     def behind(self) -> int:
@@ -158,7 +175,7 @@ class Dispatcher(BackgroundLoop):
             if turn is None:
                 continue
             if placed.generation == NO_LEASE:
-                turn.starved += 1
+                turn.starved += turn.concurrency > 0
                 self._due_at(turn, accept.accepted_at_ms)
                 continue
             delivery = fresh_delivery(accept, placed)
@@ -231,11 +248,7 @@ class Dispatcher(BackgroundLoop):
             self.wake()
 
     async def step(self) -> float:
-        while self._to_disable:  # taken off only when done: a store that fails is asked again
-            await self._disable(*self._to_disable[0])
-            self._to_disable.popleft()
-        while self._to_remember:
-            await self._remember(next(iter(self._to_remember)))
+        await self.notes.write()
         while self._to_page:
             await self._page(self._to_page[0])
             self._to_page.popleft()
@@ -249,7 +262,7 @@ class Dispatcher(BackgroundLoop):
         return self._pause_s()
 
     def _pause_s(self) -> float:
-        if self._to_page or self._to_disable or self._to_remember:
+        if self._to_page or self.notes:
             return 0.0
         now_ms = self._clock.now_ms()
         if not self._draining and any(self._worth_asking(turn, now_ms) for turn in self._turns.values()):
@@ -328,20 +341,6 @@ class Dispatcher(BackgroundLoop):
             if lane.expires_at_ms - now_ms < self._lease_ms // 2:
                 self._committer.renew(Renew(lane.lane_id, lane.generation, now_ms + self._lease_ms))
 
-    async def _remember(self, endpoint_id: EndpointId) -> None:
-        turn = self._to_remember[endpoint_id]
-        health = turn.health
-        await self._store.set_endpoint_health(endpoint_id, encode(health))
-        if turn.health is health or not turn.health.is_open:
-            del self._to_remember[endpoint_id]
-
-    async def _disable(self, turn: EndpointTurn, reason: str) -> None:
-        if turn.active:  # configured again meanwhile
-            return
-        await self._store.set_endpoint_state(
-            turn.endpoint_id, EndpointState.DISABLED, reason=reason, now_ms=self._clock.now_ms()
-        )
-
     def _go_on(self, lane: Lane) -> None:
         if not lane.turn.active or self._draining or lane.turn.health.is_open:
             self._release(lane, self._clock.now_ms())
@@ -356,16 +355,16 @@ class Dispatcher(BackgroundLoop):
     def disable(self, turn: EndpointTurn, reason: str) -> None:
         """Sends the endpoint nothing more, now and after a restart, until it is configured again."""
         self._deactivate(turn)
-        self._to_disable.append((turn, reason))
+        self.notes.disable(turn, reason)
         self._hooks.emit(EndpointDisabled(turn.policy.name, reason))
         self.wake()
 
     def examined(self, turn: EndpointTurn, before: Health, why: str) -> None:
         """The endpoint's breaker opened, closed, or stays open after a probe."""
-        self._to_remember[turn.endpoint_id] = turn
+        self.notes.remember(turn)
         turn.probing = False
         if turn.health.is_open and not before.is_open:
-            self._hold_back(turn)
+            self.hold_back(turn)
             self._hooks.emit(EndpointFailing(turn.policy.name, why))
         elif before.is_open and not turn.health.is_open:
             down_ms = self._clock.now_ms() - before.opened_at_ms
@@ -376,9 +375,10 @@ class Dispatcher(BackgroundLoop):
     def _deactivate(self, turn: EndpointTurn) -> None:
         """Sends the endpoint nothing more. What is in flight ends as it will; its lanes are then given back."""
         turn.active = False
-        self._hold_back(turn)
+        self.hold_back(turn)
 
-    def _hold_back(self, turn: EndpointTurn) -> None:
+    def hold_back(self, turn: EndpointTurn) -> None:
+        """Gives back the endpoint's lanes for which nothing is under way."""
         for lane in self._held:
             if lane.turn is turn and lane.state in (LaneState.READY, LaneState.PAGING):
                 self._release(lane, self._clock.now_ms())

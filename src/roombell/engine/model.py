@@ -308,3 +308,41 @@ class Reaped(msgspec.Struct, frozen=True):
     leases_ended: int
     deliveries_ended: int
     more: bool
+
+
+class EndpointNow(msgspec.Struct, frozen=True):
+    """What workers must agree on about an endpoint."""
+
+    endpoint_id: EndpointId
+    state: EndpointState
+    health: bytes
+
+
+class Part(msgspec.Struct, frozen=True):
+    """A worker's place among those that deliver. Every endpoint's limits are shared out by it."""
+
+    rank: int
+    """From 0, in the order in which they joined: a worker that comes moves nobody back."""
+    workers: int
+
+    @property
+    def leads(self) -> bool:
+        """Whether what one worker alone may do is this one's to do."""
+        return self.rank == 0
+
+    def of(self, limit: int) -> int:
+        """This worker's share. All shares together are ``limit``, so with more workers than that some have none."""
+        return limit // self.workers + (self.rank < limit % self.workers)
+
+
+WHOLE = Part(0, 1)
+"""The part of a worker that is alone."""
+
+
+class Muster(msgspec.Struct, frozen=True):
+    """Who is there, and what they know."""
+
+    part: Part | None
+    """This worker's own; None for one that does not deliver."""
+    joined_at_ms: int
+    endpoints: tuple[EndpointNow, ...]

@@ -5,7 +5,7 @@ Each port is owned here, by its user. Whatever implements one passes its contrac
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from collections.abc import Sequence as Seq
 from typing import Protocol
 
@@ -21,6 +21,7 @@ from roombell.engine.model import (
     EndpointStatus,
     Generation,
     LaneId,
+    Muster,
     Outcome,
     Pruned,
     Reaped,
@@ -171,6 +172,26 @@ class Store(Protocol):
     async def prune(self, *, before_ms: int, limit: int) -> Pruned:
         """Forgets up to ``limit`` events accepted before ``before_ms`` whose deliveries are all settled, with their
         deliveries and attempts, and lanes in which nothing is left.
+        """
+
+
+class Fleet(Protocol):
+    """The other workers on a shared store."""
+
+    async def beat(self, owner: str, *, delivers: bool, now_ms: int, expires_at_ms: int) -> Muster:
+        """Says that ``owner`` lives until ``expires_at_ms``, and tells who else does. Joins with the first call, and
+        anew after ``expires_at_ms`` has passed.
+
+        :param delivers: whether it takes part in delivering.
+        """
+
+    async def leave(self, owner: str) -> None:
+        """``owner`` is going: the others need not wait until it expires. Nothing if it is not there."""
+
+    def listen(self, *, due: Callable[[Collection[EndpointId]], None], changed: Callable[[], None]) -> None:
+        """Calls ``due`` when another worker has accepted something for endpoints that nobody is at work on, and
+        ``changed`` when what ``beat`` tells has changed. Either may come too often, late, or never: a look now and
+        then stands behind it. Called once, before anything is expected.
         """
 
 

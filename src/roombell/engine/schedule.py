@@ -13,7 +13,7 @@ _TOKEN_MARGIN_S: Final = 0.001
 
 def allow_probe(turn: EndpointTurn, now_ms: int) -> None:
     """Lets one probe out if the breaker is open, its time has come and none is under way."""
-    if turn.health.is_open and not turn.in_flight and turn.health.probe_at_ms <= now_ms:
+    if turn.may_probe and turn.health.is_open and not turn.in_flight and turn.health.probe_at_ms <= now_ms:
         turn.probing = True
 
 
@@ -36,7 +36,7 @@ def next_look_s(turns: Iterable[EndpointTurn], now_ms: int) -> float:
 def _waits_s(turn: EndpointTurn, now_ms: int) -> Iterable[float]:
     if turn.next_due_at_ms is not None and turn.next_due_at_ms > now_ms:
         yield (turn.next_due_at_ms - now_ms) / 1000
-    if turn.health.is_open and not turn.probing and not turn.in_flight:
+    if turn.may_probe and turn.health.is_open and not turn.probing and not turn.in_flight:
         yield max(0, turn.health.probe_at_ms - now_ms) / 1000
     if turn.ready and turn.bucket.wait_s:
         yield turn.bucket.wait_s + _TOKEN_MARGIN_S

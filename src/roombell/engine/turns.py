@@ -7,7 +7,7 @@ from enum import Enum, auto
 from typing import Final
 
 from roombell.engine.health import Health, slots
-from roombell.engine.model import Delivery, EndpointId, Generation, LaneId
+from roombell.engine.model import WHOLE, Delivery, EndpointId, Generation, LaneId, Part
 from roombell.engine.router import EndpointPolicy
 
 LANES_PER_SLOT: Final = 8
@@ -47,9 +47,9 @@ class Bucket:
 
     __slots__ = ("_at_ms", "_rate_per_s", "_tokens")
 
-    def __init__(self, rate_per_s: float | None) -> None:
+    def __init__(self, rate_per_s: float | None, *, full: bool = True) -> None:
         self._rate_per_s = rate_per_s
-        self._tokens = max(1.0, rate_per_s or 0.0)
+        self._tokens = max(1.0, rate_per_s or 0.0) if full else 0.0
         self._at_ms: int | None = None
 
     def has_one(self, now_ms: int) -> bool:
@@ -83,6 +83,7 @@ class EndpointTurn:
         "lanes",
         "lanes_max",
         "next_due_at_ms",
+        "part",
         "policy",
         "poll_at_ms",
         "probing",
@@ -91,10 +92,12 @@ class EndpointTurn:
         "starved",
     )
 
-    def __init__(self, policy: EndpointPolicy, health: Health) -> None:
+    def __init__(self, policy: EndpointPolicy, health: Health, part: Part | None = WHOLE) -> None:
         self.policy = policy
         self.health = health
-        self.bucket = Bucket(policy.rate_limit_per_s)
+        self.part = part
+        """This worker's among those that deliver to the endpoint; None while it has none."""
+        self.bucket = Bucket(self._rate_per_s)
         self.probing = False
         """While the breaker is open: whether a probe may go out now."""
         self.active = True
@@ -115,7 +118,7 @@ class EndpointTurn:
     @property
     def room(self) -> int:
         """How many more lanes it may hold."""
-        if not self.active:
+        if not self.active or not self.concurrency:
             return 0
         if self.health.is_open:
             return int(self.probing and not self.lanes)
@@ -124,14 +127,24 @@ class EndpointTurn:
     @property
     def may_send(self) -> bool:
         """Whether anything may be sent to it now, be it a probe."""
-        return self.active and (self.probing or not self.health.is_open)
+        return self.active and self.concurrency > 0 and (self.probing or not self.health.is_open)
+
+    @property
+    def may_probe(self) -> bool:
+        """Whether it is this worker that tests the endpoint while it is down."""
+        return self.part is not None and self.part.leads
+
+    @property
+    def concurrency(self) -> int:
+        """This worker's share of the attempts that the endpoint may have in flight."""
+        return 0 if self.part is None else self.part.of(self.policy.concurrency)
 
     @property
     def slots(self) -> int:
         """How many attempts it may have in flight."""
-        if self.health.is_open:
-            return int(self.probing)
-        return slots(self.health, self.policy.concurrency)
+        if self.health.is_open or not self.concurrency:
+            return int(self.probing and self.concurrency > 0)
+        return slots(self.health, self.concurrency)
 
     def due_at(self, due_at_ms: int) -> bool:
         """Remembers that one of its lanes in the store is due then. Whether that is sooner than all known."""
@@ -142,8 +155,21 @@ class EndpointTurn:
 
     def reconfigure(self, policy: EndpointPolicy) -> None:
         """Takes over new settings, and sends again if it had stopped."""
-        if policy.rate_limit_per_s != self.policy.rate_limit_per_s:
-            self.bucket = Bucket(policy.rate_limit_per_s)
-        self.policy = policy
+        before, self.policy = self._rate_per_s, policy
+        if self._rate_per_s != before:
+            self.bucket = Bucket(self._rate_per_s)
         self.active = True
         self.lanes_max = max(LANES_MIN, policy.concurrency * LANES_PER_SLOT)
+
+    def take_part(self, part: Part | None) -> None:
+        """Takes another share of the endpoint's limits from now on."""
+        before, self.part = self._rate_per_s, part
+        if self._rate_per_s != before:
+            self.bucket = Bucket(self._rate_per_s, full=False)
+        if not self.may_probe:
+            self.probing = False
+
+    @property
+    def _rate_per_s(self) -> float | None:
+        rate = self.policy.rate_limit_per_s
+        return rate if rate is None or self.part is None else rate / self.part.workers

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from collections.abc import Sequence as Seq
 
 from roombell.engine.model import (
@@ -26,6 +26,7 @@ from roombell.engine.model import (
     Generation,
     LaneId,
     LeasedLane,
+    Muster,
     Placed,
     Pruned,
     Reaped,
@@ -40,6 +41,7 @@ from roombell.engine.transitions import Verb
 from roombell.errors import StoreError, StoreLocked
 from roombell.stores import memory_selection
 from roombell.stores.memory_disk import EndpointRow, EventRow, LaneRow, MemoryDisk, StoredDelivery
+from roombell.stores.memory_fleet import MemoryFleet
 
 __all__ = ["MemoryDisk", "MemoryStore", "StoredDelivery"]
 
@@ -57,6 +59,9 @@ class MemoryStore:
     def __init__(self, disk: MemoryDisk | None = None, *, shared: bool = False) -> None:
         self._disk = MemoryDisk() if disk is None else disk
         self._shared = shared
+        self._fleet = MemoryFleet(self._disk)
+        self._due: set[EndpointId] = set()
+        """Endpoints with lanes that this commit has left to anybody."""
 
     @property
     def shared(self) -> bool:
@@ -89,6 +94,8 @@ class MemoryStore:
         for release in batch.releases:
             self._release(release)
         renewed = tuple(self._renew(renew) for renew in batch.renewals)
+        self._fleet.tell(self, self._due)
+        self._due = set()
         return BatchResult(accepted=accepted, settled=settled, renewed=renewed, commit_ms=0.0)
 
     async def acquire(
@@ -139,6 +146,7 @@ class MemoryStore:
                     endpoint.change(EndpointState.ACTIVE, "", now_ms)
             elif endpoint.state is not EndpointState.REMOVED:
                 endpoint.change(EndpointState.REMOVED, "not listed", now_ms)
+        self._fleet.tell(self, (), changed=True)
         return {name: endpoint.status() for name, endpoint in listed.items()}
 
     async def set_endpoint_state(
@@ -146,10 +154,12 @@ class MemoryStore:
     ) -> None:
         self._check_open()
         self._disk.endpoints[endpoint_id].change(state, reason, now_ms)
+        self._fleet.tell(self, (), changed=True)
 
     async def set_endpoint_health(self, endpoint_id: EndpointId, health: bytes) -> None:
         self._check_open()
         self._disk.endpoints[endpoint_id].health = health
+        self._fleet.tell(self, (), changed=True)
 
     async def endpoints(self) -> tuple[EndpointStatus, ...]:
         self._check_open()
@@ -158,6 +168,26 @@ class MemoryStore:
             for endpoint in self._disk.endpoints.values()
             if endpoint.state is not EndpointState.REMOVED or endpoint.pending
         )
+
+    async def beat(self, owner: str, *, delivers: bool, now_ms: int, expires_at_ms: int) -> Muster:
+        self._check_open()
+        is_new = owner not in self._disk.workers
+        muster = self._fleet.beat(owner, delivers, now_ms, expires_at_ms)
+        if is_new:
+            self._fleet.tell(self, (), changed=True)
+        return muster
+
+    async def leave(self, owner: str) -> None:
+        self._check_open()
+        if self._disk.workers.pop(owner, None) is not None:
+            self._fleet.tell(self, (), changed=True)
+
+    def listen(self, *, due: Callable[[Collection[EndpointId]], None], changed: Callable[[], None]) -> None:
+        self._fleet.listen(due=due, changed=changed)
+
+    def hear(self, due: Collection[EndpointId], *, changed: bool) -> None:
+        """What another store on the same disk did."""
+        self._fleet.hear(due, changed=changed)
 
     async def find(self, selector: Selector, *, after: Cursor | None, limit: int) -> Found:
         self._check_open()
@@ -236,6 +266,8 @@ class MemoryStore:
             if granted:
                 grants[endpoint_id] -= 1
                 endpoint.lease(lane, batch.owner, batch.lease_expires_at_ms)
+            elif not lane.blocked:
+                self._due.add(endpoint_id)
             endpoint.queue(lane)
         held = lane.owner == batch.owner and not lane.recalled
         return Placed(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import heapq
 import secrets
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -237,12 +237,22 @@ class EventRow:
     deliveries: tuple[tuple[LaneId, Sequence], ...]
 
 
+@dataclass(slots=True)
+class WorkerRow:
+    delivers: bool
+    joined_at_ms: int
+    expires_at_ms: int
+
+
 class Holder(Protocol):
     """A store that has a disk open."""
 
     @property
     def shared(self) -> bool:
         """Whether it leaves others beside it."""
+
+    def hear(self, due: Collection[EndpointId], *, changed: bool) -> None:
+        """What another store did."""
 
 
 class MemoryDisk:
@@ -259,6 +269,8 @@ class MemoryDisk:
         self.events: dict[str, EventRow] = {}
         self.lanes: dict[LaneId, LaneRow] = {}
         self.lanes_by_key: dict[tuple[EndpointId, str], LaneRow] = {}
+        self.workers: dict[str, WorkerRow] = {}
+        """Those that live, in the order in which they joined."""
         self.lanes_made = 0
         self.events_made = 0
 

@@ -33,6 +33,8 @@ CREATE TABLE roombell.endpoint_count (
 -- grow in its newest part.
 CREATE SEQUENCE roombell.event_number;
 
+CREATE SEQUENCE roombell.lane_number;
+
 CREATE TABLE roombell.event (
     id bigint PRIMARY KEY,
     event_id text COLLATE "C" NOT NULL UNIQUE,
@@ -53,7 +55,7 @@ CREATE INDEX event_accepted ON roombell.event (accepted_at_ms, id);
 -- Indexes look at nothing but the generated columns, which stay as they are while a lane is leased and worked. So
 -- these updates, the most frequent by far, touch no index (HOT), for which pages are kept half empty.
 CREATE TABLE roombell.lane (
-    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    id bigint PRIMARY KEY, -- of lane_number: never given twice
     endpoint_id bigint NOT NULL,
     ordering_key text COLLATE "C" NOT NULL,
     last_sequence bigint NOT NULL DEFAULT 0,

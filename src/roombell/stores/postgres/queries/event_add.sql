@@ -8,6 +8,6 @@ WITH given AS MATERIALIZED (
 INSERT INTO roombell.event (id, event_id, event_type, ordering_key, room_name, accepted_at_ms, body)
 SELECT id, event_id, event_type, ordering_key, room_name, accepted_at_ms, body
 FROM given
-ORDER BY event_id, place
+ORDER BY event_id COLLATE "C", place
 ON CONFLICT (event_id) DO NOTHING
 RETURNING event_id, id
