@@ -3,31 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
-import random
 import shutil
 import subprocess
 import tempfile
-from collections import Counter
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
 from urllib.parse import urlsplit, urlunsplit
 
-import aiohttp
-
-from roombell.testing.behaviours import Behaviour, answer_bytes, drip
-from roombell.testing.wire import RecordedRequest, Turn
 from support.postgres import PostgresServer
-from support.service import ServiceProcess
-from support.traffic import Producers, Receiver, until
-from support.webhooks import Ledger
 
 CHUNK_BYTES = 65_536
-BACKLOG_MAX = 400
-"""Events that clients are ahead of the receiver at most, so that what is waited for is soon there."""
 
 
 class CutProxy:
@@ -146,47 +134,6 @@ class CutProxy:
         return data
 
 
-class Workers:
-    """Several services on one database, as a load balancer shows them to clients: ``url`` is that of any that serves.
-
-    It looks like one ``ServiceProcess`` to ``support.traffic.Producers``.
-    """
-
-    def __init__(self, draws: random.Random, workers: Sequence[ServiceProcess]) -> None:
-        self._draws = draws
-        self.all = tuple(workers)
-        self.aside: set[ServiceProcess] = set()
-        """Those that a load balancer has taken out for now."""
-        self.serving = asyncio.Event()
-        self.serving.set()
-
-    @property
-    def url(self) -> str:
-        able = [worker for worker in self.all if worker.serving.is_set() and worker not in self.aside]
-        return self._draws.choice(able or self.all).url
-
-    @property
-    def kills(self) -> int:
-        return sum(worker.kills for worker in self.all)
-
-
-@asynccontextmanager
-async def running_workers(
-    folder: Path,
-    endpoints: Sequence[Mapping[str, object]],
-    stores: Sequence[str],
-    **settings: object,
-) -> AsyncIterator[list[ServiceProcess]]:
-    """One service for each of ``stores``, which are ways to the same database."""
-    async with contextlib.AsyncExitStack() as stack:
-        workers = []
-        for number, store in enumerate(stores):
-            own = folder / f"worker-{number}"
-            own.mkdir()
-            workers.append(await stack.enter_async_context(ServiceProcess(own, endpoints, store=store, **settings)))
-        yield workers
-
-
 @contextmanager
 def small_disk(size_bytes: int) -> Iterator[Path]:
     """A file system of its own in memory, with so much room.
@@ -207,77 +154,6 @@ def small_disk(size_bytes: int) -> Iterator[Path]:
             subprocess.run(["umount", "-l", folder], check=True)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-
-
-class PacedProducers(Producers):
-    """Clients that do not run away from the receiver."""
-
-    def __init__(self, service: Workers, receiver: Receiver) -> None:
-        super().__init__(service)
-        self._receiver = receiver
-
-    async def _is_accepted(self, client: aiohttp.ClientSession, body: bytes) -> bool:
-        taken = self._receiver.ledger
-        await until(self._receiver.changed, lambda: self.accepted.total() - taken.taken < BACKLOG_MAX)
-        return await super()._is_accepted(client, body)
-
-
-class FleetLedger(Ledger):
-    """A ledger for receivers of several workers: one that was cut off may have sent something that comes late, again."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.late: Counter[str] = Counter()
-        """How often something came again after what stands behind it, by lane."""
-
-    def take(self, request: RecordedRequest) -> None:
-        ids = self.ids[request.lane]
-        if 0 < request.sequence < len(ids) and ids[request.sequence - 1] == request.event_id:
-            self.late[request.lane] += 1
-        else:
-            super().take(request)
-
-    def see(self, request: RecordedRequest) -> None:
-        if 0 < request.sequence < len(self.ids[request.lane]):
-            self.late[request.lane] += 1
-        else:
-            super().see(request)
-
-
-class FleetReceiver(Receiver):
-    """A receiver that also sees whether two attempts of one lane are under way at once."""
-
-    def __init__(self, draws: random.Random, *, refused_share: float = 0.0) -> None:
-        super().__init__(draws, refused_share=refused_share)
-        self.ledger: FleetLedger = FleetLedger()
-        self.overlaps: Counter[str] = Counter()
-        """How often an attempt came while another one of its lane was under way, by lane."""
-        self._under_way: Counter[str] = Counter()
-
-    def __call__(self, request: RecordedRequest) -> Behaviour:
-        lane = request.lane
-        self.overlaps[lane] += self._under_way[lane] > 0
-        # Byte by byte: the attempt takes a while, so that another one of its lane would be seen.
-        answer = drip(answer_bytes(_status(super().__call__(request))))
-
-        async def play(turn: Turn) -> None:
-            self._under_way[lane] += 1
-            try:
-                await answer.play(turn)
-            finally:
-                self._under_way[lane] -= 1
-
-        return Behaviour(answer.name, play)
-
-    def assert_hardly_late(self, most: int) -> None:
-        """What a cut-off worker had sent may come late, once for each time a worker was cut off."""
-        assert {lane: count for lane, count in self.ledger.late.items() if count > most} == {}
-        assert {lane: count for lane, count in self.overlaps.items() if count > most} == {}
-
-
-def _status(behaviour: Behaviour) -> int:
-    """The status of a ``reply``."""
-    return int(behaviour.name.removeprefix("reply(").removesuffix(")"))
 
 
 async def restart(server: PostgresServer, how: str) -> None:

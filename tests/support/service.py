@@ -45,6 +45,7 @@ class ServiceProcess:
 
     def __init__(self, folder: Path, endpoints: Sequence[Mapping[str, object]], **settings: object) -> None:
         self.folder = folder
+        self.command: Sequence[str] = COMMAND
         self.config_path = folder / "roombell.yaml"
         self.store_path = Path(str(settings.pop("store_path", folder / "roombell.db")))
         self._settings = settings
@@ -110,7 +111,7 @@ class ServiceProcess:
         self.lines, self.port = [], 0
         self.serving.clear()
         self._process = await asyncio.create_subprocess_exec(
-            *COMMAND, "--config", str(self.config_path),
+            *self.command, "--config", str(self.config_path),
             cwd=self.folder,
             env={name: value for name, value in os.environ.items() if not name.startswith(("LIVEKIT_", "ROOMBELL_"))},
             stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE,
