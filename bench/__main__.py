@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 
-from bench import client, profiling, server, store, throughput
+from bench import client, postgres, profiling, server, store, throughput
 
 SCENARIOS: dict[str, Callable[[Sequence[str]], int]] = {
     "throughput": throughput.main,
@@ -13,6 +13,7 @@ SCENARIOS: dict[str, Callable[[Sequence[str]], int]] = {
     "client": client.main,
     "server": server.main,
     "store": store.main,
+    "postgres": postgres.main,
 }
 
 

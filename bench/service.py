@@ -20,9 +20,9 @@ _STOP_S_MAX = 60.0
 
 
 class Roombell:
-    """A running service with its store and its log in ``folder``."""
+    """A running service with its log in ``folder``, and its store too, unless ``store`` names one elsewhere."""
 
-    def __init__(self, folder: Path, sink_url: str, arguments: tuple[str, ...] = ()) -> None:
+    def __init__(self, folder: Path, sink_url: str, arguments: tuple[str, ...] = (), store: str = "") -> None:
         self._folder = folder
         self._arguments = arguments
         self._process: subprocess.Popen[bytes] | None = None
@@ -36,7 +36,7 @@ class Roombell:
             "bind_addresses": ["127.0.0.1"],
             "keys": {API_KEY: SECRET},
             "webhook": {"urls": [sink_url]},
-            "store": f"sqlite:///{self.store_path}",
+            "store": store or f"sqlite:///{self.store_path}",
         }
         self._config_path.write_text(json.dumps(document))
 

@@ -100,16 +100,16 @@ def run(load: Load, arguments: tuple[str, ...] = (), during: Callable[[Roombell]
         with sink.Sink(folder) as far_end, Roombell(folder, far_end.url, arguments) as service:
             before = _Costs(service, far_end)
             started = time.monotonic()
-            loader = _start_wrk(load, folder, request_bytes, service.port)
+            loader = start_wrk(load, folder, request_bytes, service.port)
             if during is not None:
                 during(service)
             backlog_max = _watch(loader, service)
-            told = _output(loader)
+            told = output_of(loader)
             loaded = time.monotonic()
             counted = _drained(service)
             ended = time.monotonic()
             after = _Costs(service, far_end)
-        accepted = _accepted_ids(folder / "answers")
+        accepted = accepted_ids(folder / "answers")
         ledger = sink.check(far_end.arrivals_path, accepted)
         events, p50, p99, store_faults = _recorded(service.store_path, accepted)
         return Run(
@@ -124,11 +124,11 @@ def run(load: Load, arguments: tuple[str, ...] = (), during: Callable[[Roombell]
             latency_ms_p99=p99,
             backlog_max=backlog_max,
             drain_s=ended - loaded,
-            refused_503=_refused(told),
+            refused_503=refused(told),
             repeats=ledger.repeats,
             commit_ms=counted["roombell_commit_seconds_sum"] / counted["roombell_commit_seconds_count"] * 1000,
             batch=counted["roombell_commit_batch_size_sum"] / counted["roombell_commit_batch_size_count"],
-            faults=(*ledger.faults, *store_faults, *_loader_faults(told)),
+            faults=(*ledger.faults, *store_faults, *loader_faults(told)),
         )
 
 
@@ -144,7 +144,7 @@ class _Costs:
         self.others_s = system.machine_cpu_s() - ours_s
 
 
-def _start_wrk(load: Load, folder: Path, request_bytes: int, port: int) -> subprocess.Popen[str]:
+def start_wrk(load: Load, folder: Path, request_bytes: int, port: int) -> subprocess.Popen[str]:
     wrk = shutil.which("wrk")
     if wrk is None:
         sys.exit("The load comes from wrk: install it (on Debian: apt-get install wrk).")
@@ -171,12 +171,12 @@ def _watch(loader: subprocess.Popen[str], service: Roombell) -> int:
             loader.wait(1.0)
         except subprocess.TimeoutExpired:
             now = service.metrics()
-            backlog_max = max(backlog_max, round(_accepted(now) - _delivered(now)))
+            backlog_max = max(backlog_max, round(accepted_count(now) - delivered_count(now)))
         else:
             return backlog_max
 
 
-def _output(loader: subprocess.Popen[str]) -> str:
+def output_of(loader: subprocess.Popen[str]) -> str:
     assert loader.stdout is not None
     with loader.stdout as told:
         return told.read()
@@ -187,20 +187,20 @@ def _drained(service: Roombell) -> dict[str, float]:
     deadline = time.monotonic() + DRAIN_S_MAX
     while True:
         now = service.metrics()
-        if _delivered(now) >= _accepted(now) or time.monotonic() > deadline:
+        if delivered_count(now) >= accepted_count(now) or time.monotonic() > deadline:
             return now
         time.sleep(0.05)
 
 
-def _accepted(metrics: dict[str, float]) -> float:
+def accepted_count(metrics: dict[str, float]) -> float:
     return metrics["roombell_events_accepted_total"]
 
 
-def _delivered(metrics: dict[str, float]) -> float:
+def delivered_count(metrics: dict[str, float]) -> float:
     return metrics.get("roombell_delivery_latency_seconds_count", 0.0)
 
 
-def _accepted_ids(answers: Path) -> set[str]:
+def accepted_ids(answers: Path) -> set[str]:
     return set(re.findall(r'"id":"([^"]+)"', answers.read_text()))
 
 
@@ -208,7 +208,7 @@ def _recorded(store: Path, accepted: set[str]) -> tuple[int, float, float, list[
     """Events in the store, p50 and p99 from acceptance to delivery in ms, and what is wrong there."""
     with sqlite3.connect(f"file:{store}?mode=ro", uri=True) as connection:
         ids = {event_id for (event_id,) in connection.execute("SELECT event_id FROM event")}
-        rows = connection.execute("SELECT settled_at_ms - accepted_at_ms FROM delivery WHERE state = 'delivered'")
+        rows = connection.execute("SELECT settled_at_ms - owed_since_ms FROM delivery WHERE state = 'delivered'")
         took_ms = sorted(ms for (ms,) in rows)
         attempts = connection.execute("SELECT count(*) FROM attempt WHERE status = 204").fetchone()[0]
     connection.close()
@@ -220,12 +220,12 @@ def _recorded(store: Path, accepted: set[str]) -> tuple[int, float, float, list[
     return len(ids), statistics.median(took_ms), took_ms[int(len(took_ms) * 0.99)], faults
 
 
-def _refused(told: str) -> int:
+def refused(told: str) -> int:
     found = re.search(r"Non-2xx or 3xx responses: (\d+)", told)
     return int(found[1]) if found else 0
 
 
-def _loader_faults(told: str) -> list[str]:
+def loader_faults(told: str) -> list[str]:
     return [line.strip() for line in told.splitlines() if "Socket errors" in line or "PANIC" in line]
 
 
