@@ -111,6 +111,18 @@ class Stopped(ServiceError):
     code = "stopped"
 
 
+class DeliverOnly(ServiceError):
+    """This worker delivers and takes no events; another one does."""
+
+    code = "deliver_only"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "This worker only delivers (--deliver-only). Send events to one that takes them, and leave this one out of "
+            "the load balancer's pool for /webhook."
+        )
+
+
 class StoreError(ServiceError):
     """The store refused the work; nothing of it was written."""
 

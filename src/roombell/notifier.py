@@ -19,9 +19,9 @@ from roombell.engine.lifecycle import BackgroundLoop
 from roombell.engine.model import EndpointId, EndpointStatus
 from roombell.engine.operator import Operator
 from roombell.engine.ports import Store
-from roombell.errors import Overloaded, Stopped, StoreError, UsageError
+from roombell.errors import DeliverOnly, Overloaded, Stopped, StoreError, UsageError
 from roombell.events import WebhookEvent, parse
-from roombell.settings import OPERATIONS, EndpointSettings, Keys, Settings, StoreSettings, name_of_url
+from roombell.settings import OPERATIONS, EndpointSettings, Keys, Role, Settings, StoreSettings, name_of_url
 from roombell.transport.http import HttpTransport
 
 if TYPE_CHECKING:
@@ -61,7 +61,8 @@ class Notifier(ByHand):
     :param urls: where every event goes.
     :param api_key: which of ``keys`` signs for ``urls``; may be left out when there is one key.
     :param endpoints: more endpoints, each with filters, headers and limits of its own.
-    :param store: ``sqlite:///relative.db``, ``sqlite:////absolute.db``, or ``memory:``, which keeps nothing.
+    :param store: ``sqlite:///relative.db``, ``sqlite:////absolute.db``, ``postgresql://user:password@host/database``,
+        which any number of notifiers may have open, or ``memory:``, which keeps nothing.
     :param retention: how long settled events and their attempts are kept.
     :param operations: a URL that operational events are posted to, signed by ``api_key``: endpoints that fail, recover
         or are disabled, deliveries given up, backlogs that grow.
@@ -93,16 +94,22 @@ class Notifier(ByHand):
         self._prepare(settings, hooks)
 
     @classmethod
-    def from_settings(cls, settings: Settings, *, hooks: Iterable[Hook] = ()) -> Self:
-        """A notifier for settings that were read from a file."""
+    def from_settings(
+        cls, settings: Settings, *, hooks: Iterable[Hook] = (), clock: wiring.FollowingClock | None = None
+    ) -> Self:
+        """A notifier for settings that were read from a file.
+
+        :param clock: follows the store's while the notifier runs.
+        """
         notifier = cls.__new__(cls)
-        notifier._prepare(settings, hooks)  # noqa: SLF001 - the other constructor
+        notifier._prepare(settings, hooks, clock)  # noqa: SLF001 - the other constructor
         return notifier
 
-    def _prepare(self, settings: Settings, hooks: Iterable[Hook]) -> None:
+    def _prepare(self, settings: Settings, hooks: Iterable[Hook], clock: wiring.FollowingClock | None = None) -> None:
         _check(settings)
+        wiring.check_role(settings)
         self._settings = settings
-        self._clock = wiring.SystemClock()
+        self._clock = clock or wiring.FollowingClock()
         self._announcer = Announcer(
             self._clock, self._submit_operation, internal=OPERATIONS, new_id=wiring.new_event_id
         )
@@ -118,19 +125,22 @@ class Notifier(ByHand):
         """Opens the store and begins to deliver what it holds. ``async with`` does it.
 
         :raises StoreLocked: another notifier has the store open.
-        :raises StoreError: the store cannot be opened; the message names the file and the mend.
+        :raises StoreError: the store cannot be opened; the message names the file or database, and the mend.
         """
         if self._engine is not None:
             raise UsageError("This notifier is running already.")
         store = wiring.make_store(self._settings.store)
         await store.open()
+        self._clock.follow(store)
         try:
             statuses = await store.register(_names(self._settings), now_ms=self._clock.now_ms())
             transport = wiring.make_transport(self._settings, statuses, self._clock)
             bounds = wiring.engine_settings(self._settings)
-            engine = Engine(store, transport, self._clock, wiring.system_random(), self._hooks, bounds)
+            draws, fleet = wiring.system_random(), wiring.fleet_of(store)
+            engine = Engine(store, transport, self._clock, draws, self._hooks, bounds, fleet=fleet)
             engine.configure(wiring.endpoint_policies(self._settings, statuses), wiring.healths(statuses))
         except BaseException:
+            self._clock.follow(None)
             await store.close()
             raise
         self._store, self._transport, self._engine = store, transport, engine
@@ -156,6 +166,7 @@ class Notifier(ByHand):
             await engine.stop(self._settings.stop_timeout_ms / 1000 if grace_s is None else grace_s)
         finally:
             await self._transport.close()
+            self._clock.follow(None)
             await self._store.close()
 
     async def __aenter__(self) -> Self:
@@ -208,8 +219,11 @@ class Notifier(ByHand):
         """Takes an event without waiting. The future ends when it is on disk, or with a ``StoreError``.
 
         :raises Overloaded: too much waits to be written; nothing was taken.
+        :raises DeliverOnly: this worker takes no events.
         :raises Stopped: the notifier is not running.
         """
+        if self._settings.role is Role.DELIVER:
+            raise DeliverOnly
         return self._running.submit(event.id, event.type, event.ordering_key, event.room_name, event.raw)
 
     async def drain(self, *, timeout_s: float | None = None) -> None:

@@ -14,6 +14,8 @@ from roombell.engine.model import OnDead
 from roombell.engine.retry import RetryPolicy
 from roombell.engine.router import EventFilter
 from roombell.errors import UsageError
+from roombell.stores.postgres.url import SCHEMES, PostgresUrl, masked
+from roombell.stores.postgres.url import parse_url as parse_postgres_url
 from roombell.transport.guard import NetworkPolicy
 from roombell.transport.tls import TlsSettings
 from roombell.transport.url import parse_url
@@ -52,29 +54,46 @@ class StoreKind(StrEnum):
     """Which store keeps the events."""
 
     SQLITE = "sqlite"
+    POSTGRESQL = "postgresql"
     MEMORY = "memory"
 
 
+class Role(StrEnum):
+    """What a worker does. Those that do one half need a store that others share."""
+
+    ALL = "all"
+    INGEST = "ingest"
+    """It takes events and delivers none."""
+    DELIVER = "deliver"
+    """It delivers and takes no events."""
+
+
 class StoreSettings(msgspec.Struct, frozen=True):
-    """Where events are kept. ``path`` is SQLite's file, relative to the working directory; empty for memory."""
+    """Where events are kept. Its representation shows no password."""
 
     kind: StoreKind = StoreKind.SQLITE
     path: str = "roombell.db"
+    """SQLite's file, relative to the working directory; empty for other kinds."""
+    postgres: PostgresUrl | None = None
+    """The database, where the kind is PostgreSQL."""
 
     @classmethod
     def of_url(cls, url: str) -> StoreSettings:
-        """What ``url`` names: ``sqlite:///relative.db``, ``sqlite:////absolute.db`` or ``memory:``.
+        """What ``url`` names: ``sqlite:///relative.db``, ``sqlite:////absolute.db``, ``postgresql://…`` or ``memory:``.
 
         :raises UsageError: it names no store; the message says what was expected.
         """
         scheme, _, rest = url.partition(":")
-        if scheme in ("postgresql", "postgres"):
-            raise UsageError("PostgreSQL is not available in this version; use a file, as sqlite:///roombell.db")
+        if scheme in SCHEMES:
+            return cls(kind=StoreKind.POSTGRESQL, path="", postgres=parse_postgres_url(url))
         if scheme == "memory" and not rest.strip("/"):
             return cls(kind=StoreKind.MEMORY, path="")
         path = rest.removeprefix("///")
         if scheme != "sqlite" or path in (rest, "") or path.endswith("/"):
-            raise UsageError("expected sqlite:///relative.db, sqlite:////absolute.db or memory:")
+            raise UsageError(
+                "expected sqlite:///relative.db, sqlite:////absolute.db, postgresql://user:password@host:5432/database "
+                "or memory:"
+            )
         if path == ":memory:":
             raise UsageError("write memory: for a store in memory; it loses everything when the process ends")
         if "?" in path or "#" in path or path.startswith("~"):
@@ -83,7 +102,9 @@ class StoreSettings(msgspec.Struct, frozen=True):
 
     @property
     def url(self) -> str:
-        """The setting as it is written."""
+        """The setting as it is written, without a password."""
+        if self.postgres is not None:
+            return masked(self.postgres.dsn)
         return "memory:" if self.kind is StoreKind.MEMORY else f"sqlite:///{self.path}"
 
 
@@ -139,6 +160,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     bind_addresses: tuple[str, ...] = ()
     """Empty: every interface."""
     store: StoreSettings = StoreSettings()
+    role: Role = Role.ALL
+    lease_ms: int = 60_000
+    """How long a worker that is gone keeps its lanes."""
     retention_ms: int = 7 * _DAY_MS
     stop_timeout_ms: int = 5_000
     """Short: nothing is taken meanwhile, and LiveKit tries for 15 s only. What is cut goes out again at the start."""

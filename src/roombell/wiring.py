@@ -7,7 +7,9 @@ import random
 import secrets
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import msgspec
 
@@ -15,19 +17,24 @@ from roombell.engine.admission import AdmissionLimits
 from roombell.engine.core import EngineSettings
 from roombell.engine.lanes import HeldLimits
 from roombell.engine.model import EndpointId, EndpointStatus
-from roombell.engine.ports import Clock, Store
+from roombell.engine.ports import Clock, Fleet, Store
 from roombell.engine.router import EndpointPolicy
 from roombell.errors import UsageError
 from roombell.events import EventBuilder
-from roombell.settings import OPERATIONS, EndpointSettings, Settings, StoreKind, StoreSettings
+from roombell.settings import OPERATIONS, EndpointSettings, Role, Settings, StoreKind, StoreSettings
 from roombell.signing import KeyRing
 from roombell.stores.memory import MemoryStore
+from roombell.stores.postgres.url import PostgresUrl
 from roombell.stores.sqlite.client import SqliteStore
 from roombell.transport.http import HttpTransport
 from roombell.transport.proxy import parse_proxy, proxy_from_environment
 from roombell.transport.target import HttpTarget
 from roombell.transport.tls import ClientTls, TlsFileError, TlsSettings, read_tls
 from roombell.transport.url import EndpointUrl, parse_url
+
+if TYPE_CHECKING:
+    from roombell.stores.postgres.inspect import PostgresReport
+    from roombell.stores.postgres.store import PostgresStore
 
 
 class SystemClock:
@@ -41,6 +48,28 @@ class SystemClock:
 
     def cpu_s(self) -> float:
         return time.process_time()
+
+
+@runtime_checkable
+class _Timekeeper(Protocol):
+    """A store with a clock of its own, which all of its workers go by."""
+
+    def now_ms(self) -> int:
+        """UTC milliseconds since the epoch."""
+
+
+class FollowingClock(SystemClock):
+    """This machine's clock, until it is told to follow a store's: with several workers the database's counts."""
+
+    def __init__(self) -> None:
+        self._source: Callable[[], int] | None = None
+
+    def follow(self, store: object) -> None:
+        """Tells the time of ``store``, which is open, if it has one of its own; else this machine's."""
+        self._source = store.now_ms if isinstance(store, _Timekeeper) else None
+
+    def now_ms(self) -> int:
+        return super().now_ms() if self._source is None else self._source()
 
 
 def system_random() -> random.Random:
@@ -67,10 +96,53 @@ def key_ring(settings: Settings) -> KeyRing:
 
 
 def make_store(settings: StoreSettings) -> Store:
-    """The store that the settings name, not yet open."""
+    """The store that the settings name, not yet open.
+
+    :raises UsageError: what it needs is not installed.
+    """
     if settings.kind is StoreKind.MEMORY:
         return MemoryStore()
+    if settings.postgres is not None:
+        return _postgres_store(settings.postgres)
     return SqliteStore(settings.path)
+
+
+def _postgres_store(url: PostgresUrl) -> PostgresStore:
+    _check_driver()
+    from roombell.stores.postgres.store import PostgresStore
+
+    return PostgresStore(url)
+
+
+async def inspect_database(url: PostgresUrl) -> PostgresReport:
+    """A store on PostgreSQL as it lies.
+
+    :raises StoreError: it cannot be used.
+    :raises UsageError: the driver is not installed.
+    """
+    _check_driver()
+    from roombell.stores.postgres.inspect import inspect
+
+    return await inspect(url)
+
+
+def _check_driver() -> None:
+    if find_spec("asyncpg") is None:
+        raise UsageError('A store on PostgreSQL needs a driver: pip install "roombell[postgres]"')
+
+
+def check_role(settings: Settings) -> None:
+    """:raises UsageError: a worker that does one half has nobody to do the other."""
+    if settings.role is not Role.ALL and settings.store.kind is not StoreKind.POSTGRESQL:
+        raise UsageError(
+            f"A worker that only {'takes events' if settings.role is Role.INGEST else 'delivers'} needs others on the "
+            "same store: name one on PostgreSQL, as store: postgresql://user:password@host:5432/database"
+        )
+
+
+def fleet_of(store: Store) -> Fleet | None:
+    """The other workers on the store, where there can be any."""
+    return store if store.shared and isinstance(store, Fleet) else None
 
 
 def make_transport(settings: Settings, statuses: Mapping[str, EndpointStatus], clock: Clock) -> HttpTransport:
@@ -83,6 +155,8 @@ def engine_settings(settings: Settings) -> EngineSettings:
     limits = settings.limits
     return EngineSettings(
         owner=f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}",
+        lease_ms=settings.lease_ms,
+        delivers=settings.role is not Role.INGEST,
         retention_ms=settings.retention_ms,
         held=HeldLimits(deliveries_max=limits.held_deliveries_max, body_bytes_max=limits.held_bytes_max),
         admission=AdmissionLimits(waiting_max=limits.accepts_waiting_max, waiting_bytes_max=limits.held_bytes_max),

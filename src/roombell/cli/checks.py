@@ -12,6 +12,7 @@ from typing import Final
 
 import msgspec
 
+from roombell.cli.database_checks import check_database
 from roombell.cli.findings import Finding, ok, problem, warning
 from roombell.cli.http_client import Reply, fetch
 from roombell.cli.options import host_to_reach
@@ -74,6 +75,9 @@ def check_store(settings: StoreSettings, now_s: float) -> Iterator[Finding]:
     """Whether the store can be used, who has it open and what it owes."""
     if settings.kind is StoreKind.MEMORY:
         yield warning("store", "It is in memory: everything is lost when the process ends.", "Name a sqlite:/// file.")
+        return
+    if settings.postgres is not None:
+        yield from check_database(settings.postgres, now_s)
         return
     try:
         report = inspect(settings.path)

@@ -28,7 +28,7 @@ from roombell.errors import StoreError, StoreLocked, UsageError
 from roombell.service.api import PREFIX, Named, Order
 from roombell.signing import KeyRing
 from roombell.transport.failures import Trouble
-from roombell.wiring import SystemClock, make_store
+from roombell.wiring import FollowingClock, make_store
 
 TIMEOUT_S: Final = 60.0
 _BY: Final = "the command line"
@@ -192,7 +192,8 @@ async def opened_desk(settings: Settings, keys: Keys, service: str | None) -> As
     store_settings = settings.store
     if store_settings.kind is StoreKind.MEMORY:
         raise StoreError(f"The store is in memory, so only the service has it, and nothing listens at {url}.")
-    if not await asyncio.to_thread(Path(store_settings.path).exists):
+    is_file = store_settings.kind is StoreKind.SQLITE
+    if is_file and not await asyncio.to_thread(Path(store_settings.path).exists):
         raise StoreError(f"There is no store at {store_settings.path}, and no service listens at {url}.")
     store = make_store(store_settings)
     try:
@@ -200,7 +201,9 @@ async def opened_desk(settings: Settings, keys: Keys, service: str | None) -> As
     except StoreLocked as error:
         raise StoreLocked(f"{error} Nothing listens at {url}: name the service with --service URL.") from None
     try:
-        yield StoreDesk(Operator(store, SystemClock()))
+        clock = FollowingClock()
+        clock.follow(store)
+        yield StoreDesk(Operator(store, clock))
     finally:
         await store.close()
 

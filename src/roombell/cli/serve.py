@@ -15,7 +15,8 @@ import msgspec
 from roombell.cli.options import config_option
 from roombell.cli.output import Output, counted
 from roombell.cli.serving import Serving
-from roombell.config import DEV_KEYS, Settings, load
+from roombell.config import DEV_KEYS, Role, Settings, load
+from roombell.errors import UsageError
 from roombell.service.logs import LogFormat, Logs
 from roombell.wiring import SystemClock
 
@@ -31,6 +32,8 @@ _LEVELS = ("debug", "info", "warning", "error")
 @click.option(
     "--port", metavar="PORT", type=click.IntRange(0, 65535), help="Wins over the configured port; 0 takes a free one."
 )
+@click.option("--ingest-only", is_flag=True, help="Take webhooks and deliver none; others on the same PostgreSQL do.")
+@click.option("--deliver-only", is_flag=True, help="Deliver and take no webhooks; others on the same PostgreSQL do.")
 @click.option(
     "--log-format",
     type=click.Choice([form.value for form in LogFormat]),
@@ -39,14 +42,24 @@ _LEVELS = ("debug", "info", "warning", "error")
     help="How the log on stderr looks; auto is text on a terminal and with --dev, and JSON elsewhere.",
 )
 @click.option("--log-level", type=click.Choice(_LEVELS), default="info", show_default=True, help="What is logged.")
-def serve(*, config: Path | None, dev: bool, port: int | None, log_format: str, log_level: str) -> int:
+def serve(
+    *,
+    config: Path | None,
+    dev: bool,
+    port: int | None,
+    ingest_only: bool,
+    deliver_only: bool,
+    log_format: str,
+    log_level: str,
+) -> int:
     """Take webhooks and deliver them until they have arrived.
 
     SIGTERM and Ctrl-C stop it gracefully, a second one at once. SIGHUP reads keys and endpoints anew.
     """
+    role = _role(ingest_only=ingest_only, deliver_only=deliver_only)
 
     def read() -> Settings:
-        settings = load(config, os.environ, dev=dev)
+        settings = msgspec.structs.replace(load(config, os.environ, dev=dev), role=role)
         return settings if port is None else msgspec.structs.replace(settings, port=port)
 
     settings = read()
@@ -58,6 +71,14 @@ def serve(*, config: Path | None, dev: bool, port: int | None, log_format: str, 
         return _run(settings, read, logs)
     finally:
         logs.close()
+
+
+def _role(*, ingest_only: bool, deliver_only: bool) -> Role:
+    if ingest_only and deliver_only:
+        raise UsageError("--ingest-only and --deliver-only exclude each other; a worker that does both has neither.")
+    if ingest_only:
+        return Role.INGEST
+    return Role.DELIVER if deliver_only else Role.ALL
 
 
 def _run(settings: Settings, read: Callable[[], Settings], logs: Logs) -> int:
@@ -92,6 +113,11 @@ def settle_garbage() -> None:
 def _announce(settings: Settings, url: str) -> None:
     owed = counted(len(settings.endpoints), "endpoint")
     _log.info("Listening on %s: %s, the store is %s.", url, owed, settings.store.url)
+    if settings.role is Role.DELIVER:
+        _log.info("This worker only delivers: it answers webhooks with 503.")
+        return
+    if settings.role is Role.INGEST:
+        _log.info("This worker delivers nothing: others on the same store do.")
     _log.info("Point LiveKit's webhook.urls at %s/webhook. To check this setup: roombell doctor", url)
 
 

@@ -28,7 +28,7 @@ from roombell.notifier import Notifier
 from roombell.service.app import Service, ServiceOptions
 from roombell.service.dev import ENDPOINT_PATH
 from roombell.service.logs import Logs
-from roombell.wiring import SystemClock, key_ring
+from roombell.wiring import FollowingClock, key_ring
 
 DEV_ENDPOINT: Final = "roombell-dev"
 """The name of the endpoint that ``--dev`` adds."""
@@ -75,6 +75,7 @@ class Serving:
         self._load = load
         self._logs = logs
         self._front = _Front()
+        self._clock = FollowingClock()
         self._service = self._make_service()
         self._stopping = asyncio.Event()
         self._stopped_by: signal.Signals | None = None
@@ -125,7 +126,8 @@ class Serving:
                 "Does Roombell run there already (roombell doctor tells)? Stop it, or choose another port with --port.",
             ) from None
         hooks = (self._service.observe, self._log_record)
-        notifier = Notifier.from_settings(self._with_dev_endpoint(self._settings), hooks=hooks)
+        settings = self._with_dev_endpoint(self._settings)
+        notifier = Notifier.from_settings(settings, hooks=hooks, clock=self._clock)
         self._front.notifier = notifier
         await notifier.start()
 
@@ -147,7 +149,7 @@ class Serving:
             ServiceOptions.from_settings(settings),
             self._front,
             key_ring(settings),
-            SystemClock(),
+            self._clock,
             log_lines_dropped=lambda: self._logs.dropped,
             show=self._logs.show if settings.dev else None,
         )
@@ -221,6 +223,7 @@ _FIXED: Final = {
     "port": "port",
     "bind_addresses": "bind_addresses",
     "store": "store",
+    "lease": "lease_ms",
     "retention": "retention_ms",
     "limits": "limits",
 }

@@ -51,7 +51,7 @@ def parse(text: str, *, source: str, environ: Mapping[str, str], dev: bool = Fal
     read = read_endpoints(top, keys, environ)
     store = _store(_overridden("ROOMBELL_STORE", top.get("store"), environ), defaults.store)
     port = _overridden("ROOMBELL_PORT", None if ignored else top.get("port"), environ)
-    retention, stop_timeout = top.get("retention"), top.get("stop_timeout")
+    lease, retention, stop_timeout = top.get("lease"), top.get("retention"), top.get("stop_timeout")
     return Settings(
         keys=keys,
         endpoints=read.endpoints,
@@ -59,6 +59,7 @@ def parse(text: str, *, source: str, environ: Mapping[str, str], dev: bool = Fal
         port=defaults.port if port is None else port.integer(0, _PORT_MAX),
         bind_addresses=_addresses(None if ignored else top.get("bind_addresses"), defaults.bind_addresses),
         store=store,
+        lease_ms=defaults.lease_ms if lease is None else lease.duration_ms("5s", "10m"),
         retention_ms=defaults.retention_ms if retention is None else retention.duration_ms("1m", "3650d"),
         stop_timeout_ms=defaults.stop_timeout_ms if stop_timeout is None else stop_timeout.duration_ms("0", "10m"),
         limits=_limits(top.section("limits", known("limits"))),

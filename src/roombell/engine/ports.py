@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from collections.abc import Sequence as Seq
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import msgspec
 
@@ -175,6 +175,7 @@ class Store(Protocol):
         """
 
 
+@runtime_checkable
 class Fleet(Protocol):
     """The other workers on a shared store."""
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from collections.abc import Sequence as Seq
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -19,6 +20,7 @@ from roombell.engine.model import (
     EndpointStatus,
     Generation,
     LaneId,
+    Muster,
     Pruned,
     Reaped,
     Sequence,
@@ -26,17 +28,23 @@ from roombell.engine.model import (
 from roombell.engine.selection import Changed, Cursor, DeliveryHistory, Found, Selector, Unblocked
 from roombell.engine.transitions import Verb
 from roombell.errors import StoreError, StoreUnavailable
-from roombell.stores.postgres import endpoints, lanes, retention, schema, selection
+from roombell.stores.postgres import endpoints, lanes, retention, schema, selection, workers
 from roombell.stores.postgres.connections import Connections
+from roombell.stores.postgres.news import Listener, Teller
+from roombell.stores.postgres.time import DatabaseTime
 from roombell.stores.postgres.url import PostgresUrl
 from roombell.stores.postgres.work import LaneGone, PostgresBatchWork
 
+if TYPE_CHECKING:
+    from roombell.stores.postgres.driver import Connection
+
+_NOW: Final = "SELECT extract(epoch FROM clock_timestamp()) * 1000"
 _TRIES_MAX: Final = 5
 """How often a batch is begun anew whose lanes are forgotten under it."""
 
 
 class PostgresStore:
-    """The ``Store`` port on PostgreSQL. ``roombell.engine.ports.Store`` says what each method promises.
+    """The ports ``Store`` and ``Fleet`` on PostgreSQL; ``roombell.engine.ports`` says what each method promises.
 
     :param url: where the database is.
     """
@@ -45,6 +53,15 @@ class PostgresStore:
         self._connections = Connections(url)
         self._store_id = ""
         self._prune_place = retention.START
+        self._time = DatabaseTime()
+        sender = secrets.token_hex(8)
+        self._teller = Teller(self._connections, sender)
+        self._listener = Listener(url, sender)
+        self._listens = False
+
+    def now_ms(self) -> int:
+        """The database's time: what the engine's clock is to say."""
+        return self._time.now_ms()
 
     @property
     def shared(self) -> bool:
@@ -64,12 +81,18 @@ class PostgresStore:
                 row = await schema.move_up(connection, self._connections.where)
                 if await connection.fetchval("SELECT current_setting('synchronous_commit') = 'off'"):
                     self._connections.insist_on_durability()
+                await self._read_time(connection)
         except BaseException:
             await self.close()
             raise
         self._store_id = row.store_id
+        self._teller.start()
+        if self._listens:
+            self._listener.start()
 
     async def close(self) -> None:
+        await self._listener.abandon()
+        await self._teller.abandon()
         await self._connections.close()
 
     async def commit(self, batch: Batch) -> BatchResult:
@@ -77,9 +100,11 @@ class PostgresStore:
         for _ in range(_TRIES_MAX):
             try:
                 async with self._connections.transaction() as connection:
-                    result = await PostgresBatchWork(connection, batch).apply()
+                    work = PostgresBatchWork(connection, batch)
+                    result = await work.apply()
             except LaneGone:
                 continue
+            self._teller.tell(work.waiting)
             return msgspec.structs.replace(result, commit_ms=(time.perf_counter() - started) * 1000)
         raise StoreUnavailable("Lanes were forgotten again and again while events came for them. Send them again.")
 
@@ -106,17 +131,21 @@ class PostgresStore:
 
     async def register(self, names: Seq[str], *, now_ms: int) -> Mapping[str, EndpointStatus]:
         async with self._connections.transaction() as connection:
-            return await endpoints.register(connection, names, now_ms)
+            statuses = await endpoints.register(connection, names, now_ms)
+        self._teller.tell(changed=True)
+        return statuses
 
     async def set_endpoint_state(
         self, endpoint_id: EndpointId, state: EndpointState, *, reason: str, now_ms: int
     ) -> None:
         async with self._connections.transaction() as connection:
             await endpoints.set_state(connection, endpoint_id, state, reason, now_ms)
+        self._teller.tell(changed=True)
 
     async def set_endpoint_health(self, endpoint_id: EndpointId, health: bytes) -> None:
         async with self._connections.transaction() as connection:
             await endpoints.set_health(connection, endpoint_id, health)
+        self._teller.tell(changed=True)
 
     async def endpoints(self) -> tuple[EndpointStatus, ...]:
         async with self._connections.transaction() as connection:
@@ -125,6 +154,26 @@ class PostgresStore:
                 for status in await endpoints.statuses(connection)
                 if status.state is not EndpointState.REMOVED or status.pending
             )
+
+    async def beat(self, owner: str, *, delivers: bool, now_ms: int, expires_at_ms: int) -> Muster:
+        async with self._connections.transaction() as connection:
+            muster, is_new = await workers.beat(
+                connection, owner, delivers=delivers, now_ms=now_ms, expires_at_ms=expires_at_ms
+            )
+            await self._read_time(connection)
+        self._teller.tell(changed=is_new)
+        return muster
+
+    async def leave(self, owner: str) -> None:
+        async with self._connections.transaction() as connection:
+            was_there = await workers.leave(connection, owner)
+        self._teller.tell(changed=was_there)
+
+    def listen(self, *, due: Callable[[Collection[EndpointId]], None], changed: Callable[[], None]) -> None:
+        self._listener.listen(due=due, changed=changed)
+        self._listens = True
+        if self._connections.is_open:
+            self._listener.start()
 
     async def find(self, selector: Selector, *, after: Cursor | None, limit: int) -> Found:
         async with self._connections.transaction() as connection:
@@ -162,3 +211,7 @@ class PostgresStore:
             pruned, place = await retention.prune(connection, self._prune_place, before_ms, limit)
         self._prune_place = place
         return pruned
+
+    async def _read_time(self, connection: Connection) -> None:
+        self._time.ask()
+        self._time.answered(float(await connection.fetchval(_NOW)))

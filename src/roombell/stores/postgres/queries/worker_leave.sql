@@ -1,0 +1,2 @@
+-- A worker goes.
+DELETE FROM roombell.worker WHERE owner = $1 RETURNING owner
