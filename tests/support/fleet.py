@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import functools
 import random
 import signal
 from collections import Counter
@@ -20,7 +19,7 @@ from roombell.testing.wire import RecordedRequest, Turn
 from support.cluster import CutProxy
 from support.service import ServiceProcess, endpoint
 from support.traffic import Producers, Receiver, assert_all_arrived, until
-from support.webhooks import Ledger, is_authentic
+from support.webhooks import Ledger
 
 SETTINGS: dict[str, object] = {"lease": "5s"}
 """Short, so that tests which wait for a lease to run out do not wait long."""
@@ -95,14 +94,8 @@ class FleetLedger(Ledger):
 class FleetReceiver(Receiver):
     """A receiver that also sees whether two attempts of one lane are under way at once."""
 
-    def __init__(
-        self,
-        draws: random.Random,
-        *,
-        refused_share: float = 0.0,
-        is_authentic: Callable[[RecordedRequest], bool] = functools.partial(is_authentic, leeway_s=LEEWAY_S),
-    ) -> None:
-        super().__init__(draws, refused_share=refused_share, is_authentic=is_authentic)
+    def __init__(self, draws: random.Random, *, refused_share: float = 0.0) -> None:
+        super().__init__(draws, refused_share=refused_share, leeway_s=LEEWAY_S)
         self.ledger: FleetLedger = FleetLedger()
         self.overlaps: Counter[str] = Counter()
         """How often an attempt came while another one of its lane was under way, by lane."""
@@ -178,7 +171,6 @@ async def fleet(
     url: str,
     *,
     workers: int = 3,
-    receiver: FleetReceiver | None = None,
     commands: Sequence[Sequence[str]] = (),
 ) -> AsyncIterator[Fleet]:
     """A fleet on the empty database ``url`` of the server at ``port``.
@@ -186,9 +178,9 @@ async def fleet(
     :param port: None if workers connect to what the URL says, without a proxy in between.
     :param commands: what is run in place of ``roombell serve``, worker by worker.
     """
-    taking = receiver or FleetReceiver(random.Random(SEED), refused_share=REFUSED_SHARE)
+    receiver = FleetReceiver(random.Random(SEED), refused_share=REFUSED_SHARE)
     async with contextlib.AsyncExitStack() as stack:
-        far_end = await stack.enter_async_context(ScriptedEndpoint(taking))
+        far_end = await stack.enter_async_context(ScriptedEndpoint(receiver))
         proxies = [await stack.enter_async_context(CutProxy(port or 0)) for _ in range(workers)]
         started = []
         for number, proxy in enumerate(proxies):
@@ -198,7 +190,7 @@ async def fleet(
             worker = ServiceProcess(own, [endpoint("app", far_end)], store=store, **SETTINGS)
             worker.command = commands[number] if commands else worker.command
             started.append(await stack.enter_async_context(worker))
-        yield Fleet(taking, started, proxies)
+        yield Fleet(receiver, started, proxies)
 
 
 async def run_and_check(
