@@ -41,6 +41,7 @@ class Worker:
     name: str
     delivers: bool = True
     engine: Engine | None = None
+    disk: MemoryStore | None = None
     store: FaultyStore | None = None
     frozen: bool = False
     dead: bool = False
@@ -154,6 +155,7 @@ class FleetWorld(World):
         self.workers.append(worker)
         inner = MemoryStore(self.disk, shared=True)
         await inner.open()
+        worker.disk = inner
         worker.store = FaultyStore(inner, self.random)
         worker.store.listen = (lambda **_: None) if self._deaf else inner.listen
         statuses = await inner.register(tuple(self.endpoints), now_ms=self.clock.now_ms())
@@ -199,7 +201,7 @@ class FleetWorld(World):
                 self.under_way.remove((one, lane))
         for endpoint in self.endpoints.values():
             endpoint.in_flight = 0
-        for one, lane in self.under_way:
+        for _, lane in self.under_way:
             self._endpoint_of(lane).in_flight += 1
         self.cut_off.add(worker)
 
@@ -235,7 +237,7 @@ class FleetWorld(World):
         for worker in self.workers:
             if worker.up and worker.engine.running:
                 await worker.engine.stop(30.0)
-            await worker.store.close()
+            await worker.disk.close()
             worker.buried = True  # nothing of what it left can write or send any more: let it unwind
             self.thaw(worker)
             while doomed := list(worker.tasks):

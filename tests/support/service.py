@@ -43,7 +43,10 @@ class ServiceProcess:
     again: the store stays.
     """
 
-    def __init__(self, folder: Path, endpoints: Sequence[Mapping[str, object]], **settings: object) -> None:
+    def __init__(
+        self, folder: Path, endpoints: Sequence[Mapping[str, object]], *, flags: Sequence[str] = (), **settings: object
+    ) -> None:
+        self._flags = flags
         self.folder = folder
         self.command: Sequence[str] = COMMAND
         self.config_path = folder / "roombell.yaml"
@@ -111,7 +114,7 @@ class ServiceProcess:
         self.lines, self.port = [], 0
         self.serving.clear()
         self._process = await asyncio.create_subprocess_exec(
-            *self.command, "--config", str(self.config_path),
+            *self.command, "--config", str(self.config_path), *self._flags,
             cwd=self.folder,
             env={name: value for name, value in os.environ.items() if not name.startswith(("LIVEKIT_", "ROOMBELL_"))},
             stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE,
