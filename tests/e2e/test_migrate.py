@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import sqlite3
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import aiohttp
 import psycopg
 import pytest
 
@@ -23,10 +25,15 @@ from roombell.stores.postgres.store import PostgresStore
 from roombell.stores.postgres.url import parse_url
 from roombell.stores.sqlite.inline import InlineSqliteStore
 from roombell.stores.sqlite.moving import opened_source
+from roombell.testing.behaviours import Behaviour, reply
+from roombell.testing.endpoint import ScriptedEndpoint
 from roombell.testing.store_driver import LEASE_MS, NOW_MS, StoreDriver, event, opened, settle
+from roombell.testing.wire import RecordedRequest
 from support.cluster import CutProxy
 from support.commands import Ended
 from support.postgres import PostgresServer
+from support.service import ServiceProcess, endpoint
+from support.webhooks import event_body, post
 
 EVENTS = 2_600
 """More than a few transactions' worth of every kind of row."""
@@ -244,6 +251,38 @@ async def test_a_store_that_was_worked_on_between_two_runs_is_carried_over_anew(
     await assert_same(path, database_url)
 
 
+async def test_a_receiver_notices_nothing(tmp_path: Path, path: Path, database_url: str) -> None:
+    """A service that was killed with a backlog, and two that go on in the database."""
+
+    def script(request: RecordedRequest) -> Behaviour:
+        return reply() if taking.is_set() or request.sequence == 1 else reply(503)
+
+    taking = asyncio.Event()
+    async with ScriptedEndpoint(script) as far_end, aiohttp.ClientSession() as client:
+        async with ServiceProcess(tmp_path, [endpoint("app", far_end)]) as service:
+            for number in (1, 2, 3):
+                assert (await post(client, service.url, event_body("room", number)))[0] == 200
+            await far_end.wait_for(2, deadline_s=60)
+            await service.kill()
+        assert (await migrate(path, database_url)).code == 0
+        taking.set()
+        far_end.requests.clear()
+        async with (
+            ServiceProcess(tmp_path, [endpoint("app", far_end)], store=database_url) as service,
+            ServiceProcess(tmp_path, [endpoint("app", far_end)], store=database_url) as another,
+        ):
+            assert (await post(client, another.url, event_body("room", 4)))[0] == 200
+            requests = await far_end.wait_for(3, deadline_s=60)
+            assert await service.stop() == await another.stop() == 0
+    taken = {request.event_id: (request.lane, request.sequence) for request in requests}
+    (lane,) = {request.lane for request in requests}
+    with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as old:
+        (store_id,) = old.execute("SELECT store_id FROM store").fetchone()
+    old.close()
+    assert lane.startswith(f"{store_id}-")
+    assert taken == {f"EV_room_{number}": (lane, number) for number in (2, 3, 4)}
+
+
 async def test_done_twice_it_does_nothing(path: Path, database_url: str) -> None:
     await fill(path, events=20)
     await migrate(path, database_url)
@@ -314,7 +353,7 @@ async def test_a_service_cannot_open_the_store_while_it_is_moved(path: Path, dat
     [
         ("memory:", "postgresql://host/db", 2, "--from: only a store on a file can be moved"),
         ("postgresql://host/db", "postgresql://host/db", 2, "--from: "),
-        ("sqlite:///roombell.db", "sqlite:///other.db", 2, "--to: expected postgresql://user:password@host"),
+        ("sqlite:///roombell.db", "sqlite:///other.db", 2, "--to: a store moves to PostgreSQL only; write postgresql://"),
         ("sqlite:////nowhere/roombell.db", "postgresql://127.0.0.1:1/db", 4, "There is no store at /nowhere/roombell.db"),
     ],
 )  # fmt: skip

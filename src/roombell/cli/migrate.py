@@ -15,6 +15,7 @@ from roombell.errors import StoreUnavailable, UsageError
 from roombell.settings import StoreKind, StoreSettings
 from roombell.stores.moving import Move, Moved, Source, Target
 from roombell.stores.sqlite.moving import opened_source
+from roombell.wiring import move_target
 
 if TYPE_CHECKING:
     from roombell.stores.postgres.moving import PostgresTarget
@@ -90,22 +91,21 @@ def _tell(moved: Moved, output: Output) -> None:
 
 
 def _source_path(url: str) -> str:
-    try:
-        settings = StoreSettings.of_url(url)
-    except UsageError as error:
-        raise UsageError(f"--from: {error}") from None
+    settings = _store("--from", url)
     if settings.kind is not StoreKind.SQLITE:
         raise UsageError("--from: only a store on a file can be moved; name one as sqlite:///roombell.db")
     return settings.path
 
 
 def _target(url: str) -> PostgresTarget:
+    settings = _store("--to", url)
+    if settings.postgres is None:
+        raise UsageError("--to: a store moves to PostgreSQL only; write postgresql://user:password@host:5432/database")
+    return move_target(settings.postgres)
+
+
+def _store(option: str, url: str) -> StoreSettings:
     try:
-        from roombell.stores.postgres.moving import PostgresTarget
-        from roombell.stores.postgres.url import parse_url
-    except ImportError:
-        raise UsageError('PostgreSQL needs an extra: pip install "roombell[postgres]"') from None
-    try:
-        return PostgresTarget(parse_url(url))
+        return StoreSettings.of_url(url)
     except UsageError as error:
-        raise UsageError(f"--to: {error}") from None
+        raise UsageError(f"{option}: {error}") from None
