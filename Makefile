@@ -20,7 +20,7 @@ help: ## lists the targets
 run: $(VENV)/.project ## starts the service for development: no configuration needed
 	@exec $(BIN)/roombell serve --dev $(ARGS)
 
-test: $(VENV)/.project $(VENV)/.dev $(VENV)/.nginx $(NODE_STAMP) ## runs the tests
+test: $(VENV)/.project $(VENV)/.dev $(VENV)/.nginx $(VENV)/.pgbouncer $(NODE_STAMP) ## runs the tests
 	@$(BIN)/python -m pytest $(ARGS)
 
 check: $(VENV)/.dev ## formatting, lint, types, import contracts
@@ -73,7 +73,7 @@ $(VENV)/.dev: $(VENV)/.server requirements/dev.txt
 	@$(PIP_INSTALL) --require-hashes -r requirements/dev.txt
 	@touch $@
 
-# nginx and wrk are other people's programs that some tests and the benchmark run as peers. They are installed where
+# nginx, wrk and PgBouncer are other people's programs that some tests and the benchmark run as peers. They are installed where
 # this can be done without asking; elsewhere what needs them says so and is skipped.
 APT_INSTALL = if [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null; then \
 	echo 'Installing $(1) ...' >&2; \
@@ -88,6 +88,10 @@ $(VENV)/.nginx: | $(VENV)/.made
 
 $(VENV)/.wrk: | $(VENV)/.made $(VENV)/.nginx
 	@command -v wrk > /dev/null || { $(call APT_INSTALL,wrk); }
+	@touch $@
+
+$(VENV)/.pgbouncer: | $(VENV)/.made $(VENV)/.nginx
+	@command -v pgbouncer > /dev/null || [ -x /usr/sbin/pgbouncer ] || { $(call APT_INSTALL,pgbouncer); }
 	@touch $@
 
 $(NODE_DIR)/node_modules/.stamp: $(NODE_DIR)/package-lock.json

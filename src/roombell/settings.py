@@ -91,8 +91,7 @@ class StoreSettings(msgspec.Struct, frozen=True):
         path = rest.removeprefix("///")
         if scheme != "sqlite" or path in (rest, "") or path.endswith("/"):
             raise UsageError(
-                "expected sqlite:///relative.db, sqlite:////absolute.db, postgresql://user:password@host:5432/database "
-                "or memory:"
+                "expected sqlite:///relative.db, sqlite:////absolute.db, postgresql://user@host/database or memory:"
             )
         if path == ":memory:":
             raise UsageError("write memory: for a store in memory; it loses everything when the process ends")

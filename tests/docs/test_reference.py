@@ -216,7 +216,7 @@ def actual_of(home: str, name: str) -> float:
     return float(getattr(importlib.import_module(home), name))
 
 
-NO_BOUNDS = {"port", "dev"}
+NO_BOUNDS = {"port", "dev", "delivers"}
 SET_BY_THE_OPERATOR = {
     "roombell.service.limits.HttpLimits": {"body_bytes_max", "head_bytes_max", "connections_max"},
     "roombell.engine.lanes.HeldLimits": {"deliveries_max", "body_bytes_max"},

@@ -29,7 +29,7 @@ PASSWORD = "the password of the tests"
 START_S_MAX = 90
 SETTINGS = {
     "listen_addresses": "127.0.0.1",
-    "max_connections": "100",
+    "max_connections": "300",
     "shared_buffers": "64MB",
     "max_wal_size": "2GB",
     "wal_level": "replica",

@@ -177,7 +177,7 @@ async def test_a_notifier_that_does_not_run_says_so(store):
         ({"urls": ["https://one.example.com"], "api_key": "APInone"}, "APInone"),
         ({"urls": ["https://one.example.com"], "api_key": ""}, "api_key"),
         ({"store": "mysql://x"}, "sqlite"),
-        ({"store": "postgresql://x"}, "not available"),
+        ({"store": "postgresql://x/y?listen=z"}, "HOST:PORT"),
         ({"retention": timedelta(0)}, "retention"),
         ({"endpoints": [EndpointSettings(name="a", url="http://a/", api_key="APIone")] * 2}, "Two endpoints"),
         (

@@ -18,9 +18,9 @@ from roombell.testing.store_contract_life import (
     EndpointContract,
     LifeContract,
     RetentionContract,
-    SharedContract,
     SoleOwnerContract,
 )
+from roombell.testing.store_contract_shared import FleetContract, SharedContract
 from roombell.testing.store_contract_writes import AcceptContract, SettleContract
 from roombell.testing.store_driver import MakeStore
 
@@ -47,5 +47,5 @@ class OwnedStoreContract(StoreContract, SoleOwnerContract):
     """Every promise of a store that is one worker's alone."""
 
 
-class SharedStoreContract(StoreContract, SharedContract):
+class SharedStoreContract(StoreContract, SharedContract, FleetContract):
     """Every promise of a store that any number of workers have open at once."""

@@ -323,51 +323,6 @@ class SoleOwnerContract:
             assert event_ids(await it.acquire_one(one)) == ["a"]
 
 
-class SharedContract:
-    """A store that any number of workers have open at once."""
-
-    async def test_what_one_worker_writes_the_other_one_sees(self, make_store: MakeStore) -> None:
-        async with opened(make_store) as here, opened(make_store) as there:
-            assert here.store.shared
-            assert here.store.store_id == there.store.store_id
-            one = await here.endpoint()
-            await here.accept(event("a", one))
-            assert (await there.accept(event("a", one)))[0].duplicate
-            assert event_ids(await there.acquire_one(one)) == ["a"]
-            assert (await here.acquire(one)).lanes == ()
-
-    async def test_a_lease_lasts_though_its_worker_s_store_was_closed(self, make_store: MakeStore) -> None:
-        async with opened(make_store) as it:
-            one = await it.endpoint()
-            lane = await it.lease_one(event("a", one))
-        async with opened(make_store) as it:
-            assert (await it.as_owner("worker-2").acquire(one)).lanes == ()
-            assert await it.settle(settle(lane, 1)) == (Settled(lost=False, pending=0),)
-
-    async def test_a_worker_whose_lane_was_taken_over_elsewhere_changes_nothing(self, make_store: MakeStore) -> None:
-        async with opened(make_store) as here, opened(make_store) as there:
-            one = await here.endpoint()
-            lost = await here.lease_one(event("a", one), expires_at_ms=NOW_MS)
-            taken = await there.as_owner("worker-2").acquire_one(one)
-            assert await here.settle(settle(lost, 1)) == (Settled(lost=True),)
-            assert not await here.renew(lost, NOW_MS + LEASE_MS)
-            await here.release(lost)
-            assert await there.settle(settle(taken, 1)) == (Settled(lost=False, pending=0),)
-
-    async def test_closing_leaves_the_others_alone(self, make_store: MakeStore) -> None:
-        async with opened(make_store) as it:
-            one = await it.endpoint()
-            async with opened(make_store):
-                pass
-            assert (await it.accept(event("a", one)))[0].placed != ()
-
-    async def test_sequences_count_on_whoever_accepts(self, make_store: MakeStore) -> None:
-        async with opened(make_store) as here, opened(make_store) as there:
-            one = await here.endpoint()
-            places = [(await it.accept(event(f"e{n}", one)))[0].placed[0] for n, it in enumerate([here, there] * 3)]
-            assert [place.sequence for place in places] == [1, 2, 3, 4, 5, 6]
-
-
 async def counts(it: StoreDriver, endpoint_id: EndpointId) -> tuple[int, int, int | None]:
     """Pending, dead, and when the oldest pending one was accepted."""
     status = await it.status(endpoint_id)

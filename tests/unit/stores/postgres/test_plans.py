@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import asyncpg
+import psycopg
 import pytest
 
 from roombell.stores.postgres import schema
@@ -103,21 +105,22 @@ ROWS_MAX = {
 
 @pytest.fixture(scope="module")
 def filled(postgres: PostgresServer) -> str:
-    return postgres.new_database()
+    """A database with a million pending deliveries."""
+    url = postgres.new_database()
 
+    async def make() -> None:
+        store = PostgresStore(parse_url(url))
+        await store.open()
+        await store.close()
 
-@pytest.fixture(scope="module")
-async def _fill(filled: str) -> None:
-    store = PostgresStore(parse_url(filled))
-    await store.open()
-    await store.close()
-    connection = await asyncpg.connect(filled)
-    await connection.execute(FILL)
-    await connection.close()
+    asyncio.run(make())
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(FILL)
+    return url
 
 
 @pytest.fixture
-async def connection(filled: str, _fill: None) -> AsyncIterator[asyncpg.Connection]:
+async def connection(filled: str) -> AsyncIterator[asyncpg.Connection]:
     connection = await asyncpg.connect(filled)
     yield connection
     await connection.close()
@@ -150,7 +153,7 @@ async def test_a_hot_statement_touches_few_of_a_million_rows(connection: asyncpg
     assert sum(touched(one) for one in found) <= rows_max
 
 
-async def test_working_a_leased_lane_touches_no_index(connection: asyncpg.Connection, filled: str) -> None:
+async def test_working_a_leased_lane_touches_no_index(connection: asyncpg.Connection) -> None:
     """An event for a lane that is leased, and its settlement, are updates within the page (HOT)."""
     await connection.execute(BEGIN)
     before = await connection.fetchrow(HOT)

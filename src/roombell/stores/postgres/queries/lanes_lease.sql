@@ -1,5 +1,5 @@
 -- Takes locked lanes over, and reads their oldest pending deliveries. Bodies come along while all of them together stay
--- within a bound; the others are fetched when they are wanted.
+-- within a bound. The others are fetched when they are wanted.
 WITH leased AS (
     UPDATE roombell.lane
     SET lease_owner = $2, lease_expires_at_ms = $3, generation = generation + 1, recalled = 0
