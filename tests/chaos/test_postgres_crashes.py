@@ -16,7 +16,7 @@ from support.cluster import restart
 from support.fleet import Fleet, fleet, run_and_check
 from support.postgres import PostgresServer
 
-DISTURBANCES = ("kill", "stop", "cut", "fast", "kill", "break", "immediate", "stop", "cut", "server kill", "kill")
+DISTURBANCES = ("kill", "stop", "fast", "cut", "immediate", "kill", "break", "server kill", "stop", "kill")
 CUT_OFF = ("stop", "cut", "break")
 
 

@@ -35,9 +35,9 @@ from support.postgres import PostgresServer
 from support.service import ServiceProcess, endpoint
 from support.webhooks import event_body, post
 
-EVENTS = 2_600
+EVENTS = 1_800
 """More than a few transactions' worth of every kind of row."""
-HALF_BYTES = 400_000
+HALF_BYTES = 280_000
 """Somewhere in the middle of the deliveries."""
 ROOMS = 40
 ENDPOINTS = ("app", "stats", "gone")

@@ -33,6 +33,7 @@ class CutProxy:
         self._broken = False
         self._bytes_left: int | None = None
         self._swallowed = asyncio.Event()
+        self._tried = asyncio.Event()
         self._connections: set[asyncio.Task[None]] = set()
         self._writers: set[asyncio.StreamWriter] = set()
 
@@ -47,6 +48,7 @@ class CutProxy:
 
     def swallow(self) -> None:
         """From now on nothing arrives on either side, and nobody is told: a network that is cut."""
+        self._tried.clear()
         self._passing.clear()
 
     def swallow_after(self, count_bytes: int) -> None:
@@ -58,8 +60,14 @@ class CutProxy:
         async with asyncio.timeout(60):
             await self._swallowed.wait()
 
+    async def tried(self) -> None:
+        """Returns when a client has tried in vain since nothing passes any more."""
+        async with asyncio.timeout(60):
+            await self._tried.wait()
+
     def break_off(self) -> None:
         """Resets all connections, and every new one."""
+        self._tried.clear()
         self._broken = True
         for writer in tuple(self._writers):
             writer.transport.abort()
@@ -91,6 +99,8 @@ class CutProxy:
 
     async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._writers.add(writer)
+        if self._broken or not self._passing.is_set():
+            self._tried.set()
         try:
             await self._passing.wait()
             if self._broken:
@@ -123,6 +133,7 @@ class CutProxy:
 
     def _counted(self, data: bytes) -> bytes:
         if not self._passing.is_set():
+            self._tried.set()
             return b""
         if self._bytes_left is not None:
             data = data[: self._bytes_left]

@@ -18,6 +18,9 @@ import msgspec
 
 from roombell.errors import StoreError
 
+CHUNK_BYTES_MAX: Final = 2 * 1024 * 1024
+"""Of bodies, in one transaction, which has seconds only, however slow the network is."""
+
 Row = tuple[int | str | bytes | None, ...]
 Key = tuple[int, ...]
 
@@ -30,7 +33,7 @@ class Table(msgspec.Struct, frozen=True):
     """The key's come first."""
     key_columns: int
     rows_max: int
-    """How many are carried over in one transaction."""
+    """How many are carried over in one transaction at most."""
 
     def key(self, row: Row) -> Key:
         """What tells the row from all others."""
@@ -44,7 +47,7 @@ class Table(msgspec.Struct, frozen=True):
 
 TABLES: Final = (
     Table("endpoint", ("id", "name", "state", "reason", "changed_at_ms", "health", "pending", "dead"), 1, 1_000),
-    Table("event", ("id", "event_id", "event_type", "ordering_key", "room_name", "accepted_at_ms", "body"), 1, 500),
+    Table("event", ("id", "event_id", "event_type", "ordering_key", "room_name", "accepted_at_ms", "body"), 1, 200),
     Table(
         "lane",
         (
@@ -173,8 +176,8 @@ class Move:
         """Carries over what is missing."""
         while place.part < len(TABLES):
             table = TABLES[place.part]
-            rows = self._source.rows(table, place.key, table.rows_max)
-            after = _following(place, table, rows)
+            rows, more = self._chunk(table, place.key)
+            after = _following(place, table, rows, more=more)
             await self._target.add(table, rows, place, after)
             if rows or not place.rows:
                 yield Moved("carry", table.name, place.rows + len(rows), self.contents.rows[table.name])
@@ -188,14 +191,14 @@ class Move:
         for table in TABLES:
             key, count = table.first, 0
             while True:
-                wanted = self._source.rows(table, key, table.rows_max)
-                found = await self._target.rows(table, key, table.rows_max)
+                wanted, more = self._chunk(table, key)
+                found = await self._target.rows(table, key, len(wanted) if more else table.rows_max)
                 if wanted != found:
                     raise StoreError(_difference(table, wanted, found))
                 if wanted or not count:
                     yield Moved("compare", table.name, count + len(wanted), self.contents.rows[table.name])
                 count += len(wanted)
-                if len(wanted) < table.rows_max:
+                if not more:
                     break
                 key = table.key(wanted[-1])
             if count != self.contents.rows[table.name]:
@@ -205,9 +208,19 @@ class Move:
         """From now on services may open the target."""
         await self._target.finish(self.contents)
 
+    def _chunk(self, table: Table, after: Key) -> tuple[list[Row], bool]:
+        """The next rows, as many as one transaction carries; and whether there may be more."""
+        rows = self._source.rows(table, after, table.rows_max)
+        total_bytes = 0
+        for index, row in enumerate(rows):
+            total_bytes += sum(len(value) for value in row if isinstance(value, bytes))
+            if index and total_bytes > CHUNK_BYTES_MAX:
+                return rows[:index], True
+        return rows, len(rows) == table.rows_max
 
-def _following(place: Place, table: Table, rows: Seq[Row]) -> Place:
-    if len(rows) == table.rows_max:
+
+def _following(place: Place, table: Table, rows: Seq[Row], *, more: bool) -> Place:
+    if more:
         return Place(place.part, table.key(rows[-1]), place.rows + len(rows))
     part = place.part + 1
     return Place(part, TABLES[part].first if part < len(TABLES) else (), 0)
