@@ -193,7 +193,7 @@ def value_of(cell: str, name: str) -> float:
     """What a default says, in the unit that the name ends in."""
     number, _, unit = cell.replace(",", "").partition(" ")
     value = float(number) * UNITS.get(unit, 1)
-    return value / 1000 if name.endswith(("_s", "_S")) and unit else value
+    return value / 1000 if name.removesuffix("_MAX").endswith(("_s", "_S")) and unit else value
 
 
 def test_every_limit_is_listed_as_it_is() -> None:

@@ -17,17 +17,14 @@ from roombell.cli.findings import Finding, ok, problem, warning
 from roombell.cli.http_client import Reply, fetch
 from roombell.cli.options import host_to_reach
 from roombell.cli.output import counted
+from roombell.cli.owed import owed
 from roombell.config import DEV_KEYS, Settings, StoreKind, StoreSettings
 from roombell.config.keys import SECRET_CHARS_ADVISED, weak_keys
-from roombell.engine.model import EndpointState, EndpointStatus
 from roombell.errors import ConfigError, StoreError
-from roombell.signing.errors import span
 from roombell.stores.sqlite.inspect import StoreReport, inspect
 
 FREE_BYTES_LOW: Final = 1 << 30
 FREE_BYTES_NONE: Final = 64 << 20
-OLD_S: Final = 600
-"""An endpoint that has been owed something for longer than this is worth a word."""
 _ASK_TIMEOUT_S: Final = 3.0
 _MIB: Final = 1 << 20
 
@@ -86,7 +83,7 @@ def check_store(settings: StoreSettings, now_s: float) -> Iterator[Finding]:
         return
     yield ok("store", _store_sentence(report))
     for endpoint in report.endpoints:
-        yield from _owed(endpoint, now_s)
+        yield from owed(endpoint, now_s)
     yield _check_disk(report)
 
 
@@ -98,33 +95,6 @@ def _store_sentence(report: StoreReport) -> str:
     if report.version < report.version_newest:
         version += f", which the next start moves up to {report.version_newest}"
     return f"{report.path}: {report.file_bytes / 1024:,.0f} KiB, {version}, {held}."
-
-
-def _owed(endpoint: EndpointStatus, now_s: float) -> Iterator[Finding]:
-    check = f"store: {endpoint.name}"
-    if endpoint.state is EndpointState.DISABLED:
-        yield problem(
-            check,
-            f"It is disabled ({endpoint.reason}), and {endpoint.pending} deliveries wait.",
-            "When the endpoint is right again, restart the service or send it SIGHUP: that makes it active.",
-        )
-    elif endpoint.state is EndpointState.REMOVED and endpoint.pending:
-        yield warning(
-            check,
-            f"It is no longer configured, and {endpoint.pending} deliveries wait for it.",
-            "Configure an endpoint of this name again to have them sent, or let them grow too old.",
-        )
-    if endpoint.dead:
-        yield warning(
-            check, f"{endpoint.dead} deliveries are dead.", "The log tells why each was given up: delivery given up."
-        )
-    waits_s = now_s - (endpoint.oldest_pending_at_ms or now_s * 1000) / 1000
-    if endpoint.state is EndpointState.ACTIVE and waits_s > OLD_S:
-        yield warning(
-            check,
-            f"{endpoint.pending} deliveries wait, the oldest for {span(waits_s)}.",
-            "See what is said of this endpoint below, and whether the service runs.",
-        )
 
 
 def _check_disk(report: StoreReport) -> Finding:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from roombell.cli.findings import Finding, ok, problem, warning
 from roombell.cli.output import counted
+from roombell.cli.owed import owed
 from roombell.errors import StoreError
 from roombell.stores.postgres.url import PostgresUrl
 from roombell.wiring import inspect_database
@@ -27,6 +28,8 @@ def check_database(url: PostgresUrl, now_s: float) -> Iterator[Finding]:
         version += f", which the next start moves up to {report.version_newest}"
     workers = counted(report.workers, "worker")
     yield ok("store", f"{report.where} {version}; PostgreSQL {report.server}; {workers} on it now.")
+    for endpoint in report.endpoints:
+        yield from owed(endpoint, report.now_ms / 1000)
     if not report.fsync:
         yield problem("store: fsync", "fsync is off: a crash of the server loses events that were taken.", "Set it on.")
     if report.synchronous_commit == "off":

@@ -14,6 +14,7 @@ Rejected: a counter of attempts in the store, exact to the one, and a transactio
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Collection
 from typing import Final
 
@@ -68,11 +69,12 @@ class FleetWatch(BackgroundLoop):
         return BEAT_S
 
     async def stop(self) -> None:
-        """Ends the loop, and leaves: the others take over at once what this worker had."""
+        """Ends the loop, and leaves: the others need not wait until this worker's share falls to them."""
         if not self.running:
             return
         await super().stop()
-        await self._fleet.leave(self._owner)
+        with contextlib.suppress(StoreError):  # then it falls to them when this worker expires
+            await self._fleet.leave(self._owner)
 
     def _take(self, part: Part | None) -> None:
         if part != self._part:

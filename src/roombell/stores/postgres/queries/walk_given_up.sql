@@ -3,7 +3,8 @@ SELECT delivery.event, delivery.lane_id, delivery.sequence, delivery.state, deli
     delivery.settled_at_ms, event.event_id, event.event_type, event.room_name, event.accepted_at_ms, lane.endpoint_id,
     lane.ordering_key, lane.blocked
 FROM (
-    SELECT * FROM roombell.delivery
+    SELECT event, lane_id, sequence, state, attempts, reason, settled_at_ms
+    FROM roombell.delivery
     WHERE (event, lane_id) > ($1, $2) AND event <= $3 AND state IN ('dead', 'cancelled')
     ORDER BY event, lane_id
     LIMIT $4
