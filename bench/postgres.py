@@ -33,6 +33,7 @@ from bench.throughput import (
     delivered_count,
     loader_faults,
     output_of,
+    parser_of,
     run,
     start_wrk,
 )
@@ -224,14 +225,10 @@ def _report(runs: dict[str, list[Run]]) -> dict[str, dict[str, float]]:
 
 
 def _options(arguments: Sequence[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m bench postgres", description=__doc__)
-    parser.add_argument("--seconds", type=float, default=10.0, help="load for each run (default 10)")
-    parser.add_argument("--repeats", type=int, default=3, help="runs of which the median is taken (default 3)")
+    parser = parser_of("postgres", __doc__)
     parser.add_argument("--connections", type=int, default=128, help="of the load, all workers together (default 128)")
     parser.add_argument("--events-per-s", type=float, default=math.inf, help="about so many (default: all it can)")
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2, 4], help="default 1 2 4")
-    parser.add_argument("--log-level", default="info", help="of roombell serve (default info, a line for each attempt)")
-    parser.add_argument("--out", type=Path, default=BUILD / "bench-postgres.json")
     return parser.parse_args(arguments)
 
 

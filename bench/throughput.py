@@ -243,15 +243,21 @@ def report(title: str, runs: Sequence[Run]) -> dict[str, float]:
     return medians
 
 
-def _options(arguments: Sequence[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m bench throughput", description=__doc__)
+def parser_of(scenario: str, description: str | None) -> argparse.ArgumentParser:
+    """A parser of the options that every scenario with runs of the service has."""
+    parser = argparse.ArgumentParser(prog=f"python -m bench {scenario}", description=description)
     parser.add_argument("--seconds", type=float, default=10.0, help="load for each run (default 10)")
     parser.add_argument("--repeats", type=int, default=3, help="runs of which the median is taken (default 3)")
+    parser.add_argument("--log-level", default="info", help="of roombell serve (default info, a line for each attempt)")
+    parser.add_argument("--out", type=Path, default=BUILD / f"bench-{scenario}.json")
+    return parser
+
+
+def _options(arguments: Sequence[str]) -> argparse.Namespace:
+    parser = parser_of("throughput", __doc__)
     parser.add_argument(
         "--connections", type=int, nargs="+", default=[128, 256], help="of the saturating loads (default 128 256)"
     )
-    parser.add_argument("--log-level", default="info", help="of roombell serve (default info, a line for each attempt)")
-    parser.add_argument("--out", type=Path, default=BUILD / "bench-throughput.json")
     return parser.parse_args(arguments)
 
 

@@ -294,6 +294,18 @@ async def test_done_twice_it_does_nothing(path: Path, database_url: str) -> None
         assert await driver.store.history("EV_later")
 
 
+async def test_what_a_service_accepts_on_the_file_after_the_move_is_not_passed_over(
+    path: Path, database_url: str
+) -> None:
+    await fill(path, events=20)
+    await migrate(path, database_url)
+    async with opened(lambda: InlineSqliteStore(path)) as driver:
+        await driver.accept(event("EV_too_late", EndpointId(1)))
+    ended = await migrate(path, database_url)
+    assert ended.code == 4
+    assert "What it accepted since is in the file alone" in ended.err
+
+
 async def test_a_row_that_is_not_as_it_was_is_found(path: Path, database_url: str, proxy: CutProxy) -> None:
     await fill(path)
     await migrate_killed(path, database_url, proxy, after_bytes=HALF_BYTES)

@@ -1,7 +1,8 @@
 """A database as the store that takes another's place.
 
 Until it is whole, ``compatible_from`` says that no version may work on it, and the table ``moving`` how far it is.
-Both stand in the database itself, so a move that is killed leaves nothing that a service could mistake for a store.
+Both stand in the database itself, so a move that is killed leaves nothing that a service could mistake for a store. The
+table is kept afterwards: it tells whether the old store was worked on since.
 """
 
 from __future__ import annotations
@@ -57,6 +58,7 @@ class PostgresTarget:
             if found.compatible_from == schema.MOVING:
                 return await _go_on(connection, found, contents, where)
             if found.store_id == contents.store_id:
+                await _check_finished(connection, contents, where)
                 return None
         raise StoreError(
             f"{where} holds a store already. Name an empty database; or, where nobody needs that store, drop its "
@@ -84,7 +86,6 @@ class PostgresTarget:
         numbers = contents.numbers
         async with self._connections.transaction() as connection:
             await connection.execute(_FINISH, numbers.event, numbers.endpoint, numbers.lane)
-            await connection.execute("DROP TABLE roombell.moving")
 
 
 async def _go_on(connection: Connection, found: schema.StoreRow, contents: Contents, where: str) -> Place:
@@ -103,6 +104,16 @@ async def _go_on(connection: Connection, found: schema.StoreRow, contents: Conte
     await connection.execute(_AGAIN)
     await connection.execute(_PLACE, START.part, START.key, 0, contents.fingerprint, place.part, place.key)
     return START
+
+
+async def _check_finished(connection: Connection, contents: Contents, where: str) -> None:
+    """:raises StoreError: the old store has been worked on since."""
+    row = await connection.fetchrow(_ROW)
+    if row is None or row[1] != contents.fingerprint:
+        raise StoreError(
+            f"The store was moved to {where} before, and Roombell has worked on the file since. What it accepted since "
+            "is in the file alone: let Roombell run on it, apart from the others, until it owes nothing."
+        )
 
 
 async def _copy(connection: Connection, table: str, columns: Seq[str], rows: Seq[Row]) -> None:
