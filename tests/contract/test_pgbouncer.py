@@ -1,4 +1,4 @@
-"""PostgreSQL behind PgBouncer in transaction mode keeps the promises of the port too."""
+"""PostgreSQL behind PgBouncer in transaction mode keeps the promises that every kind of statement has a part in."""
 
 from collections.abc import Iterator
 
@@ -6,7 +6,12 @@ import pytest
 
 from roombell.stores.postgres.store import PostgresStore
 from roombell.stores.postgres.url import parse_url
-from roombell.testing.store_contract import MakeStore, SharedStoreContract
+from roombell.testing.store_contract import MakeStore
+from roombell.testing.store_contract_by_hand import RedriveContract
+from roombell.testing.store_contract_lanes import LeaseContract
+from roombell.testing.store_contract_life import RetentionContract
+from roombell.testing.store_contract_shared import FleetContract, SharedContract
+from roombell.testing.store_contract_writes import SettleContract
 from support.pgbouncer import PROGRAM, PgBouncer
 from support.postgres import PostgresServer
 
@@ -19,7 +24,9 @@ def pooler(postgres: PostgresServer) -> Iterator[PgBouncer]:
         yield pooler
 
 
-class TestPostgresStoreBehindPgBouncer(SharedStoreContract):
+class TestPostgresStoreBehindPgBouncer(
+    SettleContract, LeaseContract, RetentionContract, RedriveContract, SharedContract, FleetContract
+):
     @pytest.fixture
     def make_store(self, pooler: PgBouncer, database_url: str) -> MakeStore:
         url = parse_url(pooler.url(database_url.rpartition("/")[2]))

@@ -172,7 +172,7 @@ class Dispatcher(BackgroundLoop):
     def placed(self, accept: Accept, accepted: Accepted, expires_at_ms: int) -> None:
         for placed in accepted.placed:
             turn = self._turns.get(placed.endpoint_id)
-            if turn is None:
+            if turn is None or placed.elsewhere:
                 continue
             if placed.generation == NO_LEASE:
                 turn.starved += turn.concurrency > 0

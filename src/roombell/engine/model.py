@@ -225,6 +225,8 @@ class Placed(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """The lane's generation if the batch's owner holds its lease after this commit, else ``NO_LEASE``."""
     granted: bool = False
     """Whether this commit gave the lease: then the delivery is the oldest that is pending in the lane."""
+    elsewhere: bool = False
+    """Whether another worker holds the lane: it finds the delivery by itself, and nobody else need look."""
 
 
 class Accepted(msgspec.Struct, frozen=True, array_like=True, gc=False):

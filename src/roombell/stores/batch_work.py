@@ -110,7 +110,8 @@ class BatchWork(ABC):
         self._count(endpoint_id)[0] += 1
         self._deliveries.append(NewDelivery(event, lane.lane_id, sequence, accept.accepted_at_ms))
         held = lane.owner == self._batch.owner and not lane.recalled
-        return Placed(endpoint_id, lane.lane_id, sequence, lane.generation if held else NO_LEASE, granted)
+        elsewhere = lane.owner not in (None, self._batch.owner)
+        return Placed(endpoint_id, lane.lane_id, sequence, lane.generation if held else NO_LEASE, granted, elsewhere)
 
     def _grant(self, lane: LaneRow) -> bool:
         endpoint_id = lane.endpoint_id

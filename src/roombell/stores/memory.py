@@ -276,6 +276,7 @@ class MemoryStore:
             sequence=sequence,
             generation=lane.generation if held else NO_LEASE,
             granted=granted,
+            elsewhere=lane.owner not in (None, batch.owner),
         )
 
     def _settle(self, settle: Settle) -> Settled:

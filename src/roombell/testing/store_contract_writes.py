@@ -86,6 +86,7 @@ class AcceptContract:
             assert (ours.generation, ours.sequence) == (first.generation, 2)
             assert [place.granted for place in (first, ours, theirs)] == [True, False, False]
             assert (theirs.generation, theirs.sequence) == (NO_LEASE, 3)
+            assert [place.elsewhere for place in (first, ours, theirs)] == [False, False, True]
 
     async def test_an_owner_holds_its_lane_past_expiry_until_it_is_taken(self, make_store: MakeStore) -> None:
         async with opened(make_store) as it:

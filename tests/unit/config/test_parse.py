@@ -362,3 +362,13 @@ def test_a_file_that_is_not_utf8_is_refused_with_its_line(tmp_path: Path) -> Non
     path.write_bytes(b"port: 1\nkeys: {a: caf\xe9}\n")
     with pytest.raises(ConfigError, match=f"{path}:2: the file is not UTF-8 here"):
         load(path, {})
+
+
+def test_a_store_on_postgresql_and_its_lease_are_read() -> None:
+    text = "keys: {a: b}\nstore: postgresql://me:hush@db:5432/events?pool_size=3\nlease: 30s"
+    settings = parse(text, source="c.yaml", environ={})
+    assert settings.store.kind is StoreKind.POSTGRESQL
+    assert settings.store.postgres is not None
+    assert (settings.store.postgres.pool_size, settings.lease_ms) == (3, 30_000)
+    assert settings.store.url == "postgresql://me:***@db:5432/events"
+    assert "hush" not in repr(settings)
