@@ -38,6 +38,8 @@ from bench.throughput import (
     start_wrk,
 )
 
+from roombell.engine.fleet import BEAT_S, JOIN_S
+
 sys.path.append(str(Path(__file__).parents[1] / "tests"))  # the server that the tests start
 from support.postgres import PostgresServer
 
@@ -137,6 +139,7 @@ def run_on_postgres(load: Load, workers: int, arguments: tuple[str, ...]) -> Run
             one.mkdir()
         with sink.Sink(folder) as far_end, ExitStack() as running:
             services = [running.enter_context(Roombell(one, far_end.url, arguments, database.url)) for one in folders]
+            time.sleep(JOIN_S + 2 * BEAT_S)  # a worker that joins leaves its share to the others for so long
             cpu_s = sum(system.tree_cpu_s(service.pid) for service in services), database.cpu_s
             bytes_ = database.table_bytes, database.wal_bytes
             started = time.monotonic()
