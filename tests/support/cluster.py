@@ -1,4 +1,4 @@
-"""Workers on one database, and the ways in which the network and the server between them fail."""
+"""The ways in which a database and the network before it fail."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ CHUNK_BYTES = 65_536
 class CutProxy:
     """Stands between clients and a database: passes on, swallows, or breaks off. Runs in the test's own loop.
 
-    :param port: the database's, on the loopback address. ``lead_to`` changes it for connections to come.
+    :param port: the database's, on the loopback address.
     """
 
     def __init__(self, port: int) -> None:
@@ -42,9 +42,6 @@ class CutProxy:
         parts = urlsplit(url)
         credentials = parts.netloc.rpartition("@")[0]
         return urlunsplit(parts._replace(netloc=f"{credentials}@127.0.0.1:{self.port}"))
-
-    def lead_to(self, port: int) -> None:
-        self._to_port = port
 
     def swallow(self) -> None:
         """From now on nothing arrives on either side, and nobody is told: a network that is cut."""

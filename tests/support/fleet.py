@@ -51,10 +51,6 @@ class Workers:
         able = [worker for worker in self.all if worker.serving.is_set() and worker not in self.aside]
         return self._draws.choice(able or self.all).url
 
-    @property
-    def kills(self) -> int:
-        return sum(worker.kills for worker in self.all)
-
 
 class PacedProducers(Producers):
     """Clients that do not run away from the receiver."""
