@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 
-from bench import client, importing, inbox, neighbours, profiling, rooms_soak, server, soak, store, throughput
+from bench import client, importing, inbox, neighbours, postgres, profiling, rooms_soak, server, soak, store, throughput
 
 SCENARIOS: dict[str, Callable[[Sequence[str]], int]] = {
     "throughput": throughput.main,
@@ -18,6 +18,7 @@ SCENARIOS: dict[str, Callable[[Sequence[str]], int]] = {
     "inbox": inbox.main,
     "import": importing.main,
     "rooms-soak": rooms_soak.main,
+    "postgres": postgres.main,
 }
 
 

@@ -26,7 +26,7 @@ from bench.bad_endpoints import BadEndpoints, bad_endpoints
 from bench.feeder import Feeder
 from bench.prepared import write_requests
 from bench.service import Roombell
-from bench.throughput import BUILD, Load, accepted_ids, bench_folder, loader_faults, output, start_wrk
+from bench.throughput import BUILD, Load, accepted_ids, bench_folder, loader_faults, output_of, start_wrk
 
 CONNECTIONS = 128
 BAD_AT_START = 200
@@ -70,7 +70,7 @@ def trial(load: Load, requests: Requests, bad: BadEndpoints | None) -> Trial:
             Feeder(service.port, "bad", per_s=BAD_PER_S, at_start=BAD_AT_START) if bad else nullcontext(),
         ):
             cpu_s, bad_cpu_s, started = system.tree_cpu_s(service.pid), _cpu_s(bad), time.monotonic()
-            told = output(start_wrk(load, folder, requests.bytes_each, service.port))
+            told = output_of(start_wrk(load, folder, requests.bytes_each, service.port))
             faults = loader_faults(told) + service.undelivered(_HEALTHY)
             seconds = time.monotonic() - started
             cpu_s, bad_cpu_s = system.tree_cpu_s(service.pid) - cpu_s, _cpu_s(bad) - bad_cpu_s

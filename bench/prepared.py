@@ -17,12 +17,14 @@ BODY_BYTES = 840
 _ROOM, _IDENTITY, _ID = "room-0000", "p00000000", "EV_000000000000"
 
 
-def write_requests(path: Path, count: int) -> int:
-    """Writes ``count`` requests, distinct events of ``ROOMS`` rooms in turn; returns the bytes of each, the same."""
+def write_requests(path: Path, count: int, first: int = 0) -> int:
+    """Writes ``count`` requests, distinct events of ``ROOMS`` rooms in turn, numbered from ``first`` on; returns the
+    bytes of each, the same.
+    """
     template, ring, now_s = _template(), KeyRing({API_KEY: SECRET}), time.time()
     sizes = set()
     with path.open("wb", buffering=1 << 20) as file:
-        for number in range(count):
+        for number in range(first, first + count):
             body = template % (b"room-%04d" % (number % ROOMS), b"p%08d" % number, b"%012d" % number)
             request = (
                 b"POST /webhook HTTP/1.1\r\nHost: roombell\r\nUser-Agent: LiveKit\r\n"

@@ -22,7 +22,7 @@ _DELIVERED_S_MAX = 60.0
 
 
 class Roombell:
-    """A running service with its store and its log in ``folder``.
+    """A running service with its log in ``folder``, and its store too, unless ``store`` names one elsewhere.
 
     :param settings: sections of its configuration, in place of the one that has ``sink_url`` alone delivered to.
     """
@@ -33,6 +33,7 @@ class Roombell:
         sink_url: str,
         arguments: tuple[str, ...] = (),
         settings: Mapping[str, object] | None = None,
+        store: str = "",
     ) -> None:
         self._folder = folder
         self._arguments = arguments
@@ -47,7 +48,7 @@ class Roombell:
             "bind_addresses": ["127.0.0.1"],
             "keys": {API_KEY: SECRET},
             **({"webhook": {"urls": [sink_url]}} if settings is None else settings),
-            "store": f"sqlite:///{self.store_path}",
+            "store": store or f"sqlite:///{self.store_path}",
         }
         self._config_path.write_text(json.dumps(document))
 

@@ -104,7 +104,7 @@ def run(load: Load, arguments: tuple[str, ...] = (), during: Callable[[Roombell]
             if during is not None:
                 during(service)
             backlog_max = _watch(loader, service)
-            told = output(loader)
+            told = output_of(loader)
             loaded = time.monotonic()
             counted = _drained(service)
             ended = time.monotonic()
@@ -172,12 +172,12 @@ def _watch(loader: subprocess.Popen[str], service: Roombell) -> int:
             loader.wait(1.0)
         except subprocess.TimeoutExpired:
             now = service.metrics()
-            backlog_max = max(backlog_max, round(_accepted(now) - _delivered(now)))
+            backlog_max = max(backlog_max, round(accepted_count(now) - delivered_count(now)))
         else:
             return backlog_max
 
 
-def output(loader: subprocess.Popen[str]) -> str:
+def output_of(loader: subprocess.Popen[str]) -> str:
     assert loader.stdout is not None
     with loader.stdout as told:
         return told.read()
@@ -188,16 +188,16 @@ def _drained(service: Roombell) -> dict[str, float]:
     deadline = time.monotonic() + DRAIN_S_MAX
     while True:
         now = service.metrics()
-        if _delivered(now) >= _accepted(now) or time.monotonic() > deadline:
+        if delivered_count(now) >= accepted_count(now) or time.monotonic() > deadline:
             return now
         time.sleep(0.05)
 
 
-def _accepted(metrics: dict[str, float]) -> float:
+def accepted_count(metrics: dict[str, float]) -> float:
     return metrics["roombell_events_accepted_total"]
 
 
-def _delivered(metrics: dict[str, float]) -> float:
+def delivered_count(metrics: dict[str, float]) -> float:
     return metrics.get("roombell_delivery_latency_seconds_count", 0.0)
 
 
@@ -244,15 +244,21 @@ def report(title: str, runs: Sequence[Run]) -> dict[str, float]:
     return medians
 
 
-def _options(arguments: Sequence[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m bench throughput", description=__doc__)
+def parser_of(scenario: str, description: str | None) -> argparse.ArgumentParser:
+    """A parser of the options that every scenario with runs of the service has."""
+    parser = argparse.ArgumentParser(prog=f"python -m bench {scenario}", description=description)
     parser.add_argument("--seconds", type=float, default=10.0, help="load for each run (default 10)")
     parser.add_argument("--repeats", type=int, default=3, help="runs of which the median is taken (default 3)")
+    parser.add_argument("--log-level", default="info", help="of roombell serve (default info, a line for each attempt)")
+    parser.add_argument("--out", type=Path, default=BUILD / f"bench-{scenario}.json")
+    return parser
+
+
+def _options(arguments: Sequence[str]) -> argparse.Namespace:
+    parser = parser_of("throughput", __doc__)
     parser.add_argument(
         "--connections", type=int, nargs="+", default=[128, 256], help="of the saturating loads (default 128 256)"
     )
-    parser.add_argument("--log-level", default="info", help="of roombell serve (default info, a line for each attempt)")
-    parser.add_argument("--out", type=Path, default=BUILD / "bench-throughput.json")
     return parser.parse_args(arguments)
 
 

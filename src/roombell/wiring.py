@@ -35,6 +35,7 @@ from roombell.transport.url import EndpointUrl, parse_url
 
 if TYPE_CHECKING:
     from roombell.stores.postgres.inspect import PostgresReport
+    from roombell.stores.postgres.moving import PostgresTarget
     from roombell.stores.postgres.store import PostgresStore
 
 
@@ -133,6 +134,17 @@ def _postgres_store(url: PostgresUrl) -> PostgresStore:
     from roombell.stores.postgres.store import PostgresStore
 
     return PostgresStore(url)
+
+
+def move_target(url: PostgresUrl) -> PostgresTarget:
+    """A database as the store that takes another's place, not yet open.
+
+    :raises UsageError: the driver is not installed.
+    """
+    _check_driver()
+    from roombell.stores.postgres.moving import PostgresTarget
+
+    return PostgresTarget(url)
 
 
 async def inspect_database(url: PostgresUrl) -> PostgresReport:

@@ -138,6 +138,10 @@ class PostgresServer:
         """Makes a standby the primary; returns when it takes writes."""
         _run("pg_ctl", "-D", self.data, "-w", "-t", str(START_S_MAX), "promote")
 
+    def give(self, path: Path) -> None:
+        """Lets the server write to ``path``, whoever runs it."""
+        _give_to_server_user(path)
+
     def remove(self) -> None:
         """Ends it and removes everything."""
         if self.running:

@@ -48,6 +48,7 @@ class ServiceProcess:
     ) -> None:
         self._flags = flags
         self.folder = folder
+        self.program: Sequence[str] = COMMAND
         self.config_path = folder / "roombell.yaml"
         self.store_path = Path(str(settings.pop("store_path", folder / "roombell.db")))
         self._settings = settings
@@ -77,7 +78,7 @@ class ServiceProcess:
     @property
     def command(self) -> tuple[str, ...]:
         """What is run."""
-        return (*COMMAND, "--config", str(self.config_path), *self._flags)
+        return (*self.program, "--config", str(self.config_path), *self._flags)
 
     @property
     def url(self) -> str:

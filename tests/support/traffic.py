@@ -23,7 +23,8 @@ TURN_S_MAX = 60.0
 class Receiver:
     """A script for an endpoint: keeps the ledger, and refuses ``refused_share`` of the requests with a 503."""
 
-    def __init__(self, draws: random.Random, *, refused_share: float = 0.0) -> None:
+    def __init__(self, draws: random.Random, *, refused_share: float = 0.0, leeway_s: float = 0) -> None:
+        self._leeway_s = leeway_s
         self.ledger = Ledger()
         self.seen = 0
         self.changed = asyncio.Event()
@@ -33,7 +34,7 @@ class Receiver:
     def __call__(self, request: RecordedRequest) -> Behaviour:
         self.seen += 1
         self.changed.set()
-        if not is_authentic(request):
+        if not is_authentic(request, leeway_s=self._leeway_s):
             self.ledger.faults.append(f"{request.lane}: a request without a valid signature")
             return reply(401)
         if self._draws.random() < self._refused_share:

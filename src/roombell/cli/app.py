@@ -14,6 +14,7 @@ from roombell.cli.doctor import doctor
 from roombell.cli.exits import MEANINGS, ExitCode, exit_code_of
 from roombell.cli.listen import listen
 from roombell.cli.manage import COMMANDS
+from roombell.cli.migrate import migrate
 from roombell.cli.output import Output
 from roombell.cli.rooms import rooms
 from roombell.cli.serve import serve
@@ -33,7 +34,7 @@ def cli() -> None:
     """
 
 
-for _command in (serve, trigger, listen, verify, doctor, rooms, *COMMANDS):
+for _command in (serve, trigger, listen, verify, doctor, rooms, *COMMANDS, migrate):
     cli.add_command(_command)
 
 

@@ -22,10 +22,11 @@ from roombell.stores.postgres.trouble import FOREIGN, leaves_connection_useless,
 from roombell.stores.postgres.url import PostgresUrl
 
 CONNECT_S_MAX: Final = 5.0
-TRANSACTION_S_MAX: Final = 10.0
-"""For a transaction, the wait for a connection included: less than the 15 s for which LiveKit waits for an answer."""
-LOCK_S_MAX: Final = 8
-IDLE_IN_TRANSACTION_S_MAX: Final = 5
+TRANSACTION_S_MAX: Final = 6.0
+"""For a transaction, the wait for a connection included. An event may wait for one that is under way, and then for its
+own: for both together less than the 15 s for which LiveKit waits for an answer."""
+LOCK_S_MAX: Final = 5
+IDLE_IN_TRANSACTION_S_MAX: Final = 4
 APPLICATION: Final = "roombell"
 
 # Every hot statement touches few rows of tables that may be large: nested loops over indexes are right whatever

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 SERVER_VERSION_MIN: Final = 140_000
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
+MOVING: Final = 1_000_000
+"""``compatible_from`` while another store is moved here: no version works on it before it is whole."""
 _ADVISORY_LOCK: Final = 0x526F6F6D62656C6C
 """``Roombell`` in ASCII: one process migrates at a time."""
 _STORE_ROW: Final = query("store_row")
@@ -57,6 +59,11 @@ async def move_up(connection: Connection, where: str, folder: Path = MIGRATIONS)
     """
     await connection.execute(f"SELECT pg_advisory_xact_lock({_ADVISORY_LOCK})")
     found = await _read(connection)
+    if found is not None and found.compatible_from == MOVING:
+        raise StoreError(
+            f"{where} holds a part of the store that roombell migrate moves there. Run that command again until it "
+            "says that it is done."
+        )
     known = migrations(folder)
     if found is not None and found.version >= len(known):
         return check_version(found, where, len(known))

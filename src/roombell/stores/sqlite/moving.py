@@ -1,0 +1,81 @@
+"""A store on a file as one that is left: read, never written, and nobody else works on it meanwhile."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+from collections.abc import Iterator
+from urllib.parse import quote
+
+from roombell.errors import StoreError
+from roombell.stores.moving import Contents, Key, Numbers, Row, Table
+from roombell.stores.sqlite.lock import FileLock
+from roombell.stores.sqlite.queries import query
+from roombell.stores.sqlite.schema import BUSY_TIMEOUT_MS, _check_whole, _is_new, _migrations, _number
+from roombell.stores.sqlite.trouble import file_error, store_error
+
+_CONTENTS = query("moving_contents")
+
+
+@contextlib.contextmanager
+def opened_source(path: str | os.PathLike[str]) -> Iterator[SqliteSource]:
+    """The store at ``path``, with its lock held, so that no service opens it before the end.
+
+    :raises StoreLocked: a service has it open.
+    :raises StoreError: it cannot be read; the message names the file and the mend.
+    """
+    path = os.path.realpath(path)
+    try:
+        os.stat(path)  # noqa: PTH116 - as in the package's other modules
+        _check_whole(path)
+    except FileNotFoundError:
+        raise StoreError(f"There is no store at {path}. Name the file that the service used.") from None
+    except OSError as error:
+        raise file_error(error, path) from error
+    lock = FileLock(path, wait_s=0.0)
+    lock.take()
+    try:
+        with contextlib.closing(sqlite3.connect(f"file:{quote(path)}?mode=ro", uri=True)) as connection:
+            yield SqliteSource(connection, path)
+    except sqlite3.Error as error:
+        raise store_error(error, path) from error
+    finally:
+        lock.release()
+
+
+class SqliteSource:
+    """The ``Source`` of a move."""
+
+    def __init__(self, connection: sqlite3.Connection, path: str) -> None:
+        connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
+        if _is_new(connection, path):
+            raise StoreError(f"{path} is empty: there is nothing to move. Name the file that the service used.")
+        version = _number(connection, "PRAGMA user_version")
+        if version < len(_migrations()):
+            raise StoreError(
+                f"{path} is of an older version ({version}; this Roombell makes {len(_migrations())}). Start this "
+                "Roombell on it once, which moves it up, and stop it; then move it."
+            )
+        self._connection = connection
+        self._path = path
+
+    @property
+    def where(self) -> str:
+        return self._path
+
+    def contents(self) -> Contents:
+        """What there is. Costs a look at every lane."""
+        row = self._connection.execute(_CONTENTS).fetchone()
+        store_id, endpoint, event, lane, endpoints, events, lanes, deliveries, attempts, *_ = row
+        counts = (endpoints, events, lanes, deliveries, attempts)
+        return Contents(
+            store_id=store_id,
+            fingerprint=" ".join(map(str, row[1:])),
+            numbers=Numbers(endpoint=endpoint, event=event, lane=lane),
+            rows=dict(zip(("endpoint", "event", "lane", "delivery", "attempt"), counts, strict=True)),
+        )
+
+    def rows(self, table: Table, after: Key, limit: int) -> list[Row]:
+        found: list[Row] = self._connection.execute(query(f"moving_{table.name}"), (*after, limit)).fetchall()
+        return found

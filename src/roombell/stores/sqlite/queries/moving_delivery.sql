@@ -1,0 +1,6 @@
+-- Deliveries in the order of acceptance.
+SELECT event, lane_id, sequence, owed_since_ms, state, attempts, strikes, reason, settled_at_ms
+FROM delivery
+WHERE (event, lane_id) > (?, ?)
+ORDER BY event, lane_id
+LIMIT ?
