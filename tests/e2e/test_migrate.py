@@ -15,7 +15,7 @@ import psycopg
 import pytest
 
 from roombell.cli.app import run
-from roombell.engine.model import DeliveryState, EndpointId, EndpointState, LaneId
+from roombell.engine.model import DeliveryState, EndpointId, EndpointState, LaneId, Put
 from roombell.engine.ports import Store
 from roombell.engine.selection import DeliveryHistory, DeliveryStatus, Selector
 from roombell.engine.transitions import Verb
@@ -40,6 +40,7 @@ EVENTS = 1_800
 HALF_BYTES = 280_000
 """Somewhere in the middle of the deliveries."""
 ROOMS = 40
+DOCUMENTS = 1_200
 ENDPOINTS = ("app", "stats", "gone")
 LATER_MS = NOW_MS + 100_000
 """When everything is due."""
@@ -127,6 +128,10 @@ async def fill(path: Path, *, events: int = EVENTS) -> None:
         await driver.store.set_endpoint_state(stats, EndpointState.PAUSED, reason="by hand", now_ms=NOW_MS + 2)
         await driver.store.set_endpoint_health(app, b"\0health")
         await forget_first_lanes(driver, app)
+        keys = [STRANGE, "room\\x", "\0", "é", *(f"room:{n}" for n in range(DOCUMENTS))]
+        for start in range(0, len(keys), 500):
+            names = keys[start : start + 500]
+            await driver.store.put_documents([Put(name, 0, 7, name.encode() + b"\0\xff") for name in names])
         assert (await driver.acquire(app, lanes_max=5, now_ms=LATER_MS)).lanes, "leases are left"
 
 
@@ -184,6 +189,11 @@ async def assert_same(path: Path, url: str) -> None:
         assert new.store_id == old.store_id
         assert await new.endpoints() == await old.endpoints()
         assert await everything(new) == await everything(old)
+        documents = [
+            sorted(await store.documents_after(None, limit=2 * DOCUMENTS), key=lambda one: one.key)
+            for store in (new, old)
+        ]
+        assert documents[0] == documents[1] != []
         for endpoint in await old.endpoints():
             assert await pending_by_lane(new, endpoint.endpoint_id) == await pending_by_lane(old, endpoint.endpoint_id)
 

@@ -30,6 +30,7 @@ class _Summary(msgspec.Struct, frozen=True, tag_field="record", tag="summary"):
     lane: int
     delivery: int
     attempt: int
+    document: int
     already: bool
 
 

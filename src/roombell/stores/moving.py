@@ -72,8 +72,12 @@ TABLES: Final = (
         3,
         2_000,
     ),
+    Table("document", ("number", "key", "version", "value"), 1, 500),
 )
-"""Everything there is in a store. Leases are not carried over: nobody works while a store is moved."""
+"""Everything there is in a store. Leases are not carried over: nobody works while a store is moved.
+
+A document's number is its place among the keys as PostgreSQL keeps them (``stores.text``), and no column of either.
+"""
 
 
 class Place(msgspec.Struct, frozen=True):

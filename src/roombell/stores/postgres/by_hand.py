@@ -9,8 +9,8 @@ from roombell.engine.model import LaneId, Sequence
 from roombell.stores.by_hand import ChangedDelivery, Hand
 from roombell.stores.lane_row import LaneRow, lane_columns
 from roombell.stores.postgres.queries import query
-from roombell.stores.postgres.text import kept
 from roombell.stores.postgres.work import columns, find_heads, lock_lanes
+from roombell.stores.text import kept
 
 if TYPE_CHECKING:
     from roombell.stores.postgres.driver import Connection

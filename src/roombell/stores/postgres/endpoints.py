@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from roombell.engine.model import EndpointId, EndpointState, EndpointStatus
 from roombell.stores.postgres.queries import query
-from roombell.stores.postgres.text import kept, shown
+from roombell.stores.text import kept, shown
 
 if TYPE_CHECKING:
     from roombell.stores.postgres.driver import Connection

@@ -11,7 +11,7 @@ import msgspec
 
 from roombell.engine.model import Acquired, Delivery, EndpointId, Generation, LaneId, LeasedLane, Sequence
 from roombell.stores.postgres.queries import query
-from roombell.stores.postgres.text import shown
+from roombell.stores.text import shown
 
 if TYPE_CHECKING:
     from roombell.stores.postgres.driver import Connection

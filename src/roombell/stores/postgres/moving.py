@@ -15,8 +15,8 @@ from roombell.stores.moving import START, Contents, Key, Place, Row, Table
 from roombell.stores.postgres import schema
 from roombell.stores.postgres.connections import Connections
 from roombell.stores.postgres.queries import query
-from roombell.stores.postgres.text import kept, shown
 from roombell.stores.postgres.url import PostgresUrl
+from roombell.stores.text import kept, shown
 
 if TYPE_CHECKING:
     from roombell.stores.postgres.driver import Connection
@@ -74,6 +74,8 @@ class PostgresTarget:
             if table.name == "endpoint":
                 await _copy(connection, table.name, table.columns[:-2], [row[:-2] for row in rows])
                 await _copy(connection, "endpoint_count", _COUNTS_COLUMNS, [(row[0], 0, *row[-2:]) for row in rows])
+            elif table.name == "document":
+                await _copy(connection, table.name, table.columns[1:], [row[1:] for row in rows])
             else:
                 await _copy(connection, table.name, table.columns, rows)
 

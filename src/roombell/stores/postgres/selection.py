@@ -13,8 +13,8 @@ from roombell.engine.transitions import Verb, advance
 from roombell.stores import walk
 from roombell.stores.postgres.by_hand import prepare_hand
 from roombell.stores.postgres.queries import query
-from roombell.stores.postgres.text import kept, shown
 from roombell.stores.postgres.work import lock_lanes
+from roombell.stores.text import kept, shown
 
 if TYPE_CHECKING:
     from asyncpg import Record

@@ -33,7 +33,7 @@ from roombell.engine.model import (
 from roombell.stores.batch_work import BatchWork
 from roombell.stores.lane_row import LaneRow, lane_columns
 from roombell.stores.postgres.queries import query
-from roombell.stores.postgres.text import kept, shown
+from roombell.stores.text import kept, shown
 
 if TYPE_CHECKING:
     from roombell.stores.postgres.driver import Connection

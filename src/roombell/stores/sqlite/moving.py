@@ -9,11 +9,12 @@ from collections.abc import Iterator
 from urllib.parse import quote
 
 from roombell.errors import StoreError
-from roombell.stores.moving import Contents, Key, Numbers, Row, Table
+from roombell.stores.moving import TABLES, Contents, Key, Numbers, Row, Table
 from roombell.stores.sqlite.lock import FileLock
 from roombell.stores.sqlite.queries import query
 from roombell.stores.sqlite.schema import BUSY_TIMEOUT_MS, _check_whole, _is_new, _migrations, _number
 from roombell.stores.sqlite.trouble import file_error, store_error
+from roombell.stores.text import kept
 
 _CONTENTS = query("moving_contents")
 
@@ -57,6 +58,7 @@ class SqliteSource:
                 f"{path} is of an older version ({version}; this Roombell makes {len(_migrations())}). Start this "
                 "Roombell on it once, which moves it up, and stop it; then move it."
             )
+        connection.create_function("kept", 1, kept, deterministic=True)
         self._connection = connection
         self._path = path
 
@@ -67,13 +69,12 @@ class SqliteSource:
     def contents(self) -> Contents:
         """What there is. Costs a look at every lane."""
         row = self._connection.execute(_CONTENTS).fetchone()
-        store_id, endpoint, event, lane, endpoints, events, lanes, deliveries, attempts, *_ = row
-        counts = (endpoints, events, lanes, deliveries, attempts)
+        store_id, endpoint, event, lane, *others = row
         return Contents(
             store_id=store_id,
             fingerprint=" ".join(map(str, row[1:])),
             numbers=Numbers(endpoint=endpoint, event=event, lane=lane),
-            rows=dict(zip(("endpoint", "event", "lane", "delivery", "attempt"), counts, strict=True)),
+            rows=dict(zip((table.name for table in TABLES), others[: len(TABLES)], strict=True)),
         )
 
     def rows(self, table: Table, after: Key, limit: int) -> list[Row]:

@@ -2,8 +2,8 @@ import pytest
 
 from roombell.errors import UsageError
 from roombell.settings import StoreSettings
-from roombell.stores.postgres.text import kept, shown
 from roombell.stores.postgres.url import masked, parse_url
+from roombell.stores.text import kept, shown
 
 
 def test_a_url_is_taken_as_libpq_takes_it_and_ours_are_taken_out() -> None:

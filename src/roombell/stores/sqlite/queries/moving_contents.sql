@@ -9,9 +9,11 @@ SELECT
     (SELECT count(*) FROM lane) AS lanes,
     (SELECT count(*) FROM delivery) AS deliveries,
     (SELECT count(*) FROM attempt) AS attempts,
+    (SELECT count(*) FROM document) AS documents,
     (SELECT coalesce(sum(generation), 0) FROM lane) AS leases_given,
     (SELECT coalesce(sum(last_sequence), 0) FROM lane) AS numbers_given,
     (SELECT coalesce(sum(pending), 0) FROM lane) AS pending,
     (SELECT coalesce(sum(dead), 0) FROM endpoint) AS dead,
     (SELECT coalesce(sum(blocked), 0) FROM lane) AS blocked,
-    (SELECT coalesce(max(changed_at_ms), 0) FROM endpoint) AS changed_at_ms
+    (SELECT coalesce(max(changed_at_ms), 0) FROM endpoint) AS changed_at_ms,
+    (SELECT coalesce(sum(version), 0) FROM document) AS document_versions
