@@ -6,6 +6,7 @@ community.livekit.io.
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 
 import pytest
@@ -635,6 +636,25 @@ def test_events_of_servers_that_send_no_time_are_taken_in_the_order_of_arrival()
         parse(event.raw.replace(b'"createdAt":"%d"' % event.created_at, b'"createdAt":"0"')) for event in events
     ]
     assert Watched(*timeless).identities == ["bob"]
+
+
+@pytest.mark.parametrize("time", ["9223372036854775807", "-9223372036854775807", "253402300799"])
+@pytest.mark.parametrize("event_type", ["room_started", "participant_joined", "egress_ended", "ingress_started"])
+def test_absurd_times_make_no_state_that_cannot_be_written_down(event_type: str, time: str) -> None:
+    times = {"startedAt": time, "endedAt": time, "updatedAt": time, "joinedAt": time, "joinedAtMs": None}
+    created = {"creationTime": time, "creationTimeMs": None}
+    parts = {"room": created, "participant": times, "egressInfo": times, "ingressInfo": {"state": times}}
+    event = EventFactory().event(event_type, room=ROOM)
+    known = json.loads(event.raw)
+    changes = {name: part for name, part in parts.items() if name in known} | {"createdAt": time}
+    state = RoomState()
+    assert state.apply(EventFactory().event(event_type, room=ROOM, changes=changes))
+    assert RoomState.from_bytes(state.to_bytes()).rooms() == state.rooms()
+    timeless = EventFactory().event(
+        "egress_ended", room=ROOM, changes={"egressInfo": {"endedAt": None}, "createdAt": time}
+    )
+    state.apply(timeless)
+    assert RoomState.from_bytes(state.to_bytes()).recordings(ROOM) == state.recordings(ROOM)
 
 
 # Bounds

@@ -20,7 +20,7 @@ _SNAKE_KEY: Final = re.compile(rb'"[a-z0-9]+(?:_[a-z0-9]+)+"\s*:')
 _UNDERSCORE: Final = re.compile(r"_([a-z0-9])")
 _MAPS: Final = frozenset({"attributes"})
 """Fields whose keys are the user's and not the schema's."""
-_INT64_MAX: Final = 2**63 - 1
+INT64_MAX: Final = 2**63 - 1
 
 
 class Wire(msgspec.Struct, rename="camel", gc=False):
@@ -220,7 +220,7 @@ def integer(told: Int) -> int:
         number = int(told or 0)
     except (ValueError, OverflowError):
         raise EventError("The event has text where LiveKit's schema says that a 64-bit integer stands.") from None
-    if abs(number) > _INT64_MAX:
+    if abs(number) > INT64_MAX:
         raise EventError("The event has a number that is larger than a 64-bit integer.")
     return number
 
