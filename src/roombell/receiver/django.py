@@ -11,7 +11,7 @@ from http import HTTPStatus
 from io import BytesIO
 from typing import Final
 
-from roombell.receiver.answers import Answer, is_chunked
+from roombell.receiver.answers import Answer, is_chunked, length
 from roombell.receiver.missing import missing
 from roombell.receiver.receiver import Receiver
 from roombell.receiver.wsgi import header_lookup
@@ -90,7 +90,7 @@ class _Body:
             is_wsgi = isinstance(self._request, WSGIRequest)
             return self._request.META["wsgi.input"].read if is_wsgi else self._request.read
         forms_bytes_max = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
-        if forms_bytes_max is None or int(self._request.META.get("CONTENT_LENGTH") or 0) <= forms_bytes_max:
+        if forms_bytes_max is None or length(self._request.META.get("CONTENT_LENGTH")) <= forms_bytes_max:
             return BytesIO(self._request.body).read
         return self._request.read
 

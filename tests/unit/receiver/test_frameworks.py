@@ -25,7 +25,7 @@ from roombell.receiver import django as django_
 from roombell.receiver import flask as flask_
 from roombell.receiver import quart as quart_
 from roombell.testing.receiver_driver import BODY, Client, Handled, new_receiver, sign
-from support.web_servers import PATH, by_hypercorn, by_uvicorn, by_werkzeug, configure_django, serve_aiohttp
+from support.web_servers import PATH, SERVERS, by_hypercorn, by_uvicorn, by_werkzeug, configure_django, serve_aiohttp
 
 EVENT = parse(BODY)
 
@@ -247,6 +247,11 @@ async def test_an_aiohttp_middleware_may_have_read_the_body_and_aiohttps_own_lim
         assert (await Client(url).post()).status == 200
         assert (await Client(f"{url}?unread").post(larger)).status == 200
     assert [event.raw for event in handled.events] == [BODY, larger]
+
+
+async def test_a_body_that_is_not_encoded_as_it_says_is_refused_in_aiohttp() -> None:
+    async with SERVERS["aiohttp_route"](new_receiver()) as url:
+        assert (await Client(url).post(content_encoding="gzip")).error == (400, "body_broken_off")
 
 
 # Django
