@@ -20,7 +20,7 @@ try:
     from asgiref.sync import sync_to_async
     from django.conf import settings
     from django.core.handlers.wsgi import WSGIRequest
-    from django.http import HttpRequest, HttpResponse
+    from django.http import HttpRequest, HttpResponse, RawPostDataException
     from django.urls import URLPattern, path
     from django.views.decorators.csrf import csrf_exempt
 except ImportError as error:
@@ -91,8 +91,16 @@ class _Body:
             return self._request.META["wsgi.input"].read if is_wsgi else self._request.read
         forms_bytes_max = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
         if forms_bytes_max is None or length(self._request.META.get("CONTENT_LENGTH")) <= forms_bytes_max:
-            return BytesIO(self._request.body).read
+            return BytesIO(_untouched(self._request)).read
         return self._request.read
+
+
+def _untouched(request: HttpRequest) -> bytes:
+    """The body; nothing, where a form or a middleware has used it up, so that the answer is what it is everywhere."""
+    try:
+        return request.body
+    except RawPostDataException:
+        return b""
 
 
 def _response(answer: Answer) -> HttpResponse:

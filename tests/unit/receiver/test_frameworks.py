@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import json
 import subprocess
 import sys
 import threading
@@ -285,6 +286,16 @@ def test_a_django_middleware_may_have_read_the_body() -> None:
     assert request.body == BODY
     assert django_.view(handled.receiver)(request).status_code == 200
     assert handled.events == [EVENT]
+
+
+def test_a_body_that_a_django_middleware_has_used_up_is_refused_with_the_reason() -> None:
+    configure_django()
+    request = RequestFactory().post("/", BODY, content_type="text/plain", headers={"Authorization": sign(BODY)})
+    request.read()
+    response = django_.view(new_receiver())(request)
+    told = json.loads(response.content)
+    assert (response.status_code, told["error"]) == (401, "body_hash_mismatch")
+    assert "the body is empty" in told["message"]
 
 
 @pytest.mark.parametrize("make", [django_.view, django_.async_view])
