@@ -638,6 +638,16 @@ def test_events_of_servers_that_send_no_time_are_taken_in_the_order_of_arrival()
     assert Watched(*timeless).identities == ["bob"]
 
 
+def test_somebody_who_is_not_told_of_yet_is_moved_by_nothing_before_and_after_a_state_is_read_back() -> None:
+    factory = EventFactory()
+    track = factory.room("first", sid="RM_1").track_published("alice", sid="PA_1")
+    joined = factory.room("second", sid="RM_2").participant_joined("alice", sid="PA_1")
+    stayed = RoomState()
+    stayed.apply(track)
+    read_back = RoomState.from_bytes(stayed.to_bytes())
+    assert read_back.apply(joined) == stayed.apply(joined)
+
+
 @pytest.mark.parametrize("time", ["9223372036854775807", "-9223372036854775807", "253402300799"])
 @pytest.mark.parametrize("event_type", ["room_started", "participant_joined", "egress_ended", "ingress_started"])
 def test_absurd_times_make_no_state_that_cannot_be_written_down(event_type: str, time: str) -> None:
