@@ -281,11 +281,14 @@ def test_addresses_of_streams_and_uploads_are_shown_without_their_secrets() -> N
             streamResults=[
                 {"url": "rtmps://user:pass@live.example/app/key-123?token=abc"},
                 {"url": "srt://h:1?streamid=xyz"},
+                {"url": "mux://key-456"},
+                {"url": "twitch://key-789"},
             ],
+            manifestLocation="https://b.example/x/EG_1.json?sig=1",
             fileResults=[{"filename": "a.mp4", "location": "https://u:p@b.example/x/a.mp4?X-Signature=sig"}],
         )
     )
-    for secret in ("pass", "key-123", "token", "xyz", "u:p", "sig"):
+    for secret in ("pass", "key-", "token", "xyz", "u:p", "sig"):
         assert secret not in shown.replace("X-Signature", "")
     assert "https://***@b.example/x/a.mp4?***" in shown
 
