@@ -104,6 +104,18 @@ def test_livekit_2399_a_rejoin_is_counted_once_before_the_old_session_s_left_com
     assert watched.anomalies == [AnomalyKind.LEFT_MISSING]
 
 
+def test_livekit_2399_of_two_sessions_the_one_that_began_earlier_is_over_though_it_is_told_later() -> None:
+    factory = EventFactory()
+    room = factory.room(ROOM)
+    old = room.participant_joined("alice", sid="PA_old")
+    factory.clock.advance(2)
+    new = room.participant_joined("alice", sid="PA_new")
+    late = parse(old.raw.replace(b'"createdAt":"%d"' % old.created_at, b'"createdAt":"%d"' % (new.created_at + 1)))
+    assert late.created_at > new.created_at
+    watched = Watched(room.room_started(), new, late)
+    assert [one.participant.sid for one in watched.state.participants(ROOM)] == ["PA_new"]
+
+
 def test_livekit_2399_a_left_that_overtakes_its_joined_leaves_nobody_in_the_room() -> None:
     watched = Watched.of(misbehaviours.left_before_joined)
     assert watched.identities == ["alice"]
@@ -210,6 +222,21 @@ def test_hcengineering_11030_participants_of_a_node_that_died_do_not_stay_for_ev
     assert watched.anomalies.count(AnomalyKind.LEFT_MISSING) == 2
     assert watched.anomalies[0] == AnomalyKind.ROOM_RESTARTED
     assert [change.inferred for change in watched.told(ParticipantLeft)] == [True, True]
+
+
+def test_somebody_who_joined_before_the_room_was_made_anew_and_is_told_late_is_gone_in_the_end() -> None:
+    factory = EventFactory()
+    room = factory.room(ROOM)
+    first = room.room_started()
+    factory.clock.advance(50)
+    late = room.participant_joined("alice")
+    factory.clock.advance(50)
+    watched = Watched(first, room.room_started(), late)
+    watched.now = factory.clock()
+    assert watched.identities == []
+    watched.settle(60)
+    assert [left.inferred for left in watched.told(ParticipantLeft)] == [True]
+    assert watched.anomalies == [AnomalyKind.ROOM_RESTARTED, AnomalyKind.LEFT_MISSING]
 
 
 def test_who_is_moved_to_another_node_with_the_room_comes_back_with_the_first_sign_of_life() -> None:
@@ -427,6 +454,19 @@ def test_community_1339_a_second_end_that_nothing_announced_revises_the_first() 
     assert watched.anomalies == [AnomalyKind.EGRESS_ENDED_AGAIN]
 
 
+def test_community_1339_an_end_that_is_older_than_the_one_that_counts_revises_nothing() -> None:
+    factory = EventFactory()
+    room = factory.room(ROOM)
+    older = room.egress_ended(started_at=factory.clock() - 70)
+    factory.clock.advance(60)
+    watched = Watched(
+        room.room_started(), room.egress_started(), room.egress_ended(started_at=factory.clock() - 20), older
+    )
+    assert [change.revised for change in watched.told(RecordingEnded)] == [False]
+    assert watched.state.recordings(ROOM)[0].duration == timedelta(seconds=20)
+    assert watched.anomalies == [AnomalyKind.EGRESS_ENDED_AGAIN]
+
+
 def test_community_1339_a_run_that_shows_life_after_an_end_goes_on() -> None:
     factory = EventFactory()
     room = factory.room(ROOM)
@@ -636,6 +676,16 @@ def test_events_of_servers_that_send_no_time_are_taken_in_the_order_of_arrival()
         parse(event.raw.replace(b'"createdAt":"%d"' % event.created_at, b'"createdAt":"0"')) for event in events
     ]
     assert Watched(*timeless).identities == ["bob"]
+
+
+def test_what_is_due_soon_waits_for_nothing_that_is_due_much_later() -> None:
+    factory = EventFactory()
+    room = factory.room(ROOM)
+    watched = Watched(room.room_started(), room.egress_started(), room.participant_left("bob"), room.room_finished())
+    watched.now = factory.clock()
+    watched.settle(60)
+    assert watched.anomalies == [AnomalyKind.JOINED_MISSING]
+    assert watched.told(RoomComplete) == []
 
 
 def test_somebody_who_is_not_told_of_yet_is_moved_by_nothing_before_and_after_a_state_is_read_back() -> None:
