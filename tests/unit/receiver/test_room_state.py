@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from datetime import timedelta
 
+import msgspec
 import pytest
 
 from roombell.errors import EventError
@@ -224,6 +225,17 @@ def test_hcengineering_11030_participants_of_a_node_that_died_do_not_stay_for_ev
     assert [change.inferred for change in watched.told(ParticipantLeft)] == [True, True]
 
 
+def test_what_somebody_is_stays_known_where_their_leaving_does_not_tell_it() -> None:
+    room = EventFactory().room(ROOM)
+    joined = room.participant_joined("agent", kind="AGENT")
+    told = Watched(room.room_started(), joined, room.participant_left("agent")).told(ParticipantLeft)
+    assert [left.participant.kind for left in told] == [ParticipantKind.AGENT]
+    left = msgspec.json.decode(room.participant_left("bot").raw)
+    left["participant"]["kind"] = "EGRESS"
+    watched = Watched(room.track_published("bot"), parse(msgspec.json.encode(left)))
+    assert [left.participant.kind for left in watched.told(ParticipantLeft)] == [ParticipantKind.EGRESS]
+
+
 def test_somebody_who_joined_before_the_room_was_made_anew_and_is_told_late_is_gone_in_the_end() -> None:
     factory = EventFactory()
     room = factory.room(ROOM)
@@ -350,6 +362,17 @@ def test_livekit_3976_a_room_whose_end_was_lost_ends_when_the_next_one_goes_on()
     assert [change.inferred for change in watched.told(RoomEnded)] == [True]
     assert len(watched.told(RoomComplete)) == 1
     assert watched.anomalies[0] == AnomalyKind.ROOM_FINISH_MISSING
+
+
+def test_livekit_3976_an_end_that_is_only_concluded_makes_no_phantom_of_the_empty_room_after_it() -> None:
+    factory = EventFactory()
+    first = factory.room(ROOM).room_started()
+    factory.clock.advance(100)
+    watched = Watched(first, factory.room(ROOM).room_started())
+    watched.now = factory.clock()
+    watched.settle(60)
+    assert [ended.inferred for ended in watched.told(RoomEnded)] == [True]
+    assert [room.provisional for room in watched.state.rooms(provisional=True)] == [False]
 
 
 def test_a_finish_that_is_merely_late_raises_no_alarm() -> None:

@@ -208,6 +208,10 @@ def test_null_is_an_absent_field() -> None:
     [
         {"room": {"creationTime": "soon"}},
         {"room": {"creationTime": 2**64}},
+        {"room": {"creationTime": 1.5}},
+        {"room": {"creationTime": "1_000"}},
+        {"room": {"creationTime": " 5"}},
+        {"room": {"creationTime": "\u0665"}},
         {"egressInfo": {"fileResults": {"size": "1"}}},
         {"egressInfo": {"startedAt": "9" * 5000}},
         {"participant": {"attributes": {"a": 1}, "joined_at": 1}},

@@ -8,6 +8,7 @@ from typing import Final, TypeVar
 import msgspec
 
 from roombell.events import WebhookEvent
+from roombell.events.parse import INT64_MAX
 from roombell.receiver.views.enums import (
     DisconnectReason,
     EgressStatus,
@@ -25,7 +26,6 @@ from roombell.receiver.views.enums import (
 from roombell.receiver.views.recording import Output, OutputKind, Recording, RecordingSource
 from roombell.receiver.views.records import Ingress, Job, Participant, Room, Track, View
 from roombell.receiver.views.wire import (
-    INT64_MAX,
     Int,
     WireEgress,
     WireIngress,
