@@ -184,6 +184,14 @@ def test_every_field_of_every_view_is_read() -> None:
     assert (told.room.created_ms, told.participant.joined_ms) == (1500, 1500)
 
 
+def test_no_field_of_an_empty_part_is_none() -> None:
+    egress_info = {"fileResults": [{}]}
+    told = seen("room_finished", room={}, participant={}, track={}, egressInfo=egress_info, ingressInfo={}, job={})
+    parts = [told, told.room, told.participant, told.track, told.recording, told.recording.outputs[0], told.ingress]
+    for part in [*parts, told.job]:
+        assert None not in [getattr(part, field.name) for field in msgspec.structs.fields(part)]
+
+
 # Spellings
 
 
