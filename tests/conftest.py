@@ -1,17 +1,21 @@
-"""What tests of every folder share: a PostgreSQL server, started once, when a test first asks for it."""
+"""What tests of every folder share: properties that no machine is too slow for, and a PostgreSQL server."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from support.postgres import PostgresServer
+
+settings.register_profile("any_speed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any_speed")  # whether a property holds does not depend on the machine
 
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[PostgresServer]:
-    """One server for the whole session. A test that stops or kills one makes its own."""
+    """One server for the whole session, started when a test first asks. A test that stops or kills one makes its own."""
     with PostgresServer() as server:
         yield server
 

@@ -138,6 +138,16 @@ class BodyTooLarge(ReceiveError):
         super().__init__(f"The body is larger than the limit of {body_bytes_max} bytes.")
 
 
+class BodyBrokenOff(ReceiveError):
+    """The body could not be read to its end: the sender left, or it is not encoded as its headers say."""
+
+    status = 400
+    code = "body_broken_off"
+
+    def __init__(self) -> None:
+        super().__init__("The body could not be read to its end.")
+
+
 class MethodNotAllowed(ReceiveError):
     """A webhook is a POST, and this was something else."""
 

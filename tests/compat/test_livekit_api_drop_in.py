@@ -117,6 +117,8 @@ def test_a_verifier_without_a_key_is_refused_at_once(verifiers, monkeypatch: pyt
     monkeypatch.delenv("LIVEKIT_API_SECRET", raising=False)
     with pytest.raises(UsageError, match="LIVEKIT_API_KEY and LIVEKIT_API_SECRET"):
         ours.WebhookReceiver(verifiers.TokenVerifier())
+    with pytest.raises(UsageError, match="no key or no secret"):
+        ours.WebhookReceiver({"APIabc": "secret"})
 
 
 def test_a_receiver_with_several_keys_can_stand_behind_it() -> None:

@@ -19,7 +19,7 @@ from roombell.engine import answers
 from roombell.engine.model import FailureKind
 from roombell.engine.retry import RetryPolicy, backoff_ms
 from roombell.engine.transitions import TRANSITIONS, diagram
-from roombell.errors import RoombellError
+from roombell.errors import BodyBrokenOff, RoombellError
 from roombell.inbox import HandlerSettings
 from roombell.service.dev import DELIVERIES_PATH, ENDPOINT_PATH, TABLE_PATH
 from roombell.service.dev_live import LIVE_PATH
@@ -201,6 +201,7 @@ def test_every_error_that_ingest_can_meet_is_listed() -> None:
         if error.status in (400, 401, 413, 503)
         and error.__module__.startswith(("roombell.errors", "roombell.signing"))
         and not error.__subclasses__()
+        and error is not BodyBrokenOff  # the frameworks'; our own server has nobody to answer then
     }
     assert can_meet <= told
 

@@ -28,7 +28,7 @@ ORDERING_KEY_CHARS_MAX: Final = 512
 DEFAULT_ORDERING_KEY: Final = "default"
 """LiveKit's key for an event that names no resource."""
 
-_INT64_MAX: Final = 2**63 - 1
+INT64_MAX: Final = 2**63 - 1
 
 
 class _Room(msgspec.Struct, gc=False):
@@ -213,13 +213,19 @@ def _ordering_key(key: str) -> str:
     return "sha256-" + hashlib.sha256(key.encode()).hexdigest()
 
 
-def _unix_s(given: float | str) -> int:
+def int64(given: float | str) -> int | None:
+    """A 64-bit integer of protobuf's JSON, which is a number or the text of one; None where it is something else."""
     if isinstance(given, str):
         digits = given.removeprefix("-")
-        number = int(given) if digits.isascii() and digits.isdigit() and len(digits) <= len(str(_INT64_MAX)) else None
+        number = int(given) if digits.isascii() and digits.isdigit() and len(digits) <= len(str(INT64_MAX)) else None
     else:
         number = int(given) if given == int(given) else None
-    if number is None or abs(number) > _INT64_MAX:
+    return number if number is not None and abs(number) <= INT64_MAX else None
+
+
+def _unix_s(given: float | str) -> int:
+    number = int64(given)
+    if number is None:
         raise EventError(
             "The event's `createdAt` is not a whole number of seconds, as a 64-bit integer or a string of it."
         )

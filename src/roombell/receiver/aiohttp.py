@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 
+from roombell.errors import BodyBrokenOff
 from roombell.receiver.missing import missing
 from roombell.receiver.receiver import Receiver
 
@@ -35,5 +36,8 @@ async def _chunks(request: web.Request) -> AsyncIterator[bytes]:
     if request.content.at_eof():
         yield await request.read()
         return
-    async for chunk in request.content.iter_any():
-        yield chunk
+    try:
+        async for chunk in request.content.iter_any():
+            yield chunk
+    except (ConnectionResetError, web.RequestPayloadError) as error:
+        raise BodyBrokenOff from error

@@ -11,6 +11,7 @@ from typing import Final
 import msgspec
 
 from roombell.errors import (
+    BodyBrokenOff,
     BodyTooLarge,
     LengthRequired,
     MethodNotAllowed,
@@ -79,7 +80,7 @@ def trouble_before_body(
     if is_chunked(header):
         if not reads_chunked:
             return LengthRequired()
-    elif _length(header("Content-Length")) > body_bytes_max:
+    elif length(header("Content-Length")) > body_bytes_max:
         return BodyTooLarge(body_bytes_max)
     return NoAuthorization() if header("Authorization") is None else None
 
@@ -116,19 +117,23 @@ def read_bounded(read: Callable[[int], bytes], body_bytes_max: int, declared: st
     """A body from a blocking stream: as long as declared, or up to the stream's end where nothing is declared.
 
     :raises BodyTooLarge: it goes on behind the limit.
+    :raises BodyBrokenOff: the stream failed.
     """
-    wanted = body_bytes_max + 1 if declared is None else _length(declared)
+    wanted = body_bytes_max + 1 if declared is None else length(declared)
     buffer = BodyBuffer(body_bytes_max)
-    while wanted > 0 and (piece := read(min(wanted, _PIECE_BYTES))):
-        buffer.add(piece)
-        wanted -= len(piece)
+    try:
+        while wanted > 0 and (piece := read(min(wanted, _PIECE_BYTES))):
+            buffer.add(piece)
+            wanted -= len(piece)
+    except OSError as error:
+        raise BodyBrokenOff from error
     return buffer.body()
 
 
 _PIECE_BYTES: Final = 64 * 1024
 
 
-def _length(value: str | None) -> int:
+def length(value: str | None) -> int:
     """What a ``Content-Length`` says; 0 if it is absent or no number, which the server beneath should have refused."""
     text = (value or "").strip()
     if not (text.isascii() and text.isdecimal()):

@@ -11,7 +11,7 @@ from http import HTTPStatus
 from io import BytesIO
 from typing import Final
 
-from roombell.receiver.answers import Answer, is_chunked
+from roombell.receiver.answers import Answer, is_chunked, length
 from roombell.receiver.missing import missing
 from roombell.receiver.receiver import Receiver
 from roombell.receiver.wsgi import header_lookup
@@ -20,7 +20,7 @@ try:
     from asgiref.sync import sync_to_async
     from django.conf import settings
     from django.core.handlers.wsgi import WSGIRequest
-    from django.http import HttpRequest, HttpResponse
+    from django.http import HttpRequest, HttpResponse, RawPostDataException
     from django.urls import URLPattern, path
     from django.views.decorators.csrf import csrf_exempt
 except ImportError as error:
@@ -90,9 +90,17 @@ class _Body:
             is_wsgi = isinstance(self._request, WSGIRequest)
             return self._request.META["wsgi.input"].read if is_wsgi else self._request.read
         forms_bytes_max = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
-        if forms_bytes_max is None or int(self._request.META.get("CONTENT_LENGTH") or 0) <= forms_bytes_max:
-            return BytesIO(self._request.body).read
+        if forms_bytes_max is None or length(self._request.META.get("CONTENT_LENGTH")) <= forms_bytes_max:
+            return BytesIO(_untouched(self._request)).read
         return self._request.read
+
+
+def _untouched(request: HttpRequest) -> bytes:
+    """The body; nothing, where a form or a middleware has used it up, so that the answer is what it is everywhere."""
+    try:
+        return request.body
+    except RawPostDataException:
+        return b""
 
 
 def _response(answer: Answer) -> HttpResponse:

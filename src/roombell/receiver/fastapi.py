@@ -14,14 +14,15 @@ from typing import Final, TypedDict
 from roombell.events import EVENT_TYPES, WebhookEvent
 from roombell.receiver.missing import missing
 from roombell.receiver.receiver import Receiver
-from roombell.receiver.starlette import Refused, app, delivery, receive, view
-from roombell.receiver.starlette import route as starlette_route
 
 try:
     from fastapi import APIRouter, Depends, Request
     from fastapi.security import APIKeyHeader
 except ImportError as error:
     raise missing("FastAPI", error) from error
+
+from roombell.receiver.starlette import Refused, app, delivery, receive, view
+from roombell.receiver.starlette import route as starlette_route
 
 __all__ = ["OPENAPI", "Refused", "app", "delivery", "receive", "route", "view"]
 

@@ -69,8 +69,10 @@ class LaneWatch:
         self._lanes[name] = lane = _Lane(event.ordering_key, number, event.id)
         self._lane_of[event.ordering_key] = name
         while len(self._lanes) > self._lanes_max:
-            quietest = self._lanes.pop(next(iter(self._lanes)))
-            self._lane_of.pop(quietest.key, None)
+            quietest = next(iter(self._lanes))
+            key = self._lanes.pop(quietest).key
+            if self._lane_of.get(key) == quietest:  # not the lane that came after it
+                del self._lane_of[key]
         if before is None:
             return ()
         renewed = _anomaly(AnomalyKind.NUMBERING_RENEWED, event, name, f"it was the lane {before} before")

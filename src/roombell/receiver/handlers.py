@@ -10,6 +10,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from contextvars import copy_context
 from typing import Final, cast
 
@@ -51,6 +52,36 @@ def _run_to_end(awaitable: Awaitable[object]) -> None:
             pool.submit(copy_context().run, asyncio.run, wait()).result()
 
 
+@contextmanager
+def _its_own_cancelling(name: str) -> Iterator[None]:
+    """Makes an ordinary failure of a cancellation that comes out of the handler ``name``: let through, it would look
+    as if the request were given up, and the sender would get no answer.
+    """
+    try:
+        yield
+    except BaseException as error:
+        if _is_cancelling(error) and not _is_cancelled():
+            raise RuntimeError(f"Something that the handler {name} waited for was cancelled.") from error
+        raise
+
+
+def _is_cancelling(error: BaseException) -> bool:
+    import asyncio
+
+    return isinstance(error, asyncio.CancelledError)
+
+
+def _is_cancelled() -> bool:
+    """Whether somebody cancelled the running task."""
+    import asyncio
+
+    try:
+        task = asyncio.current_task()
+    except RuntimeError:
+        return False
+    return task is not None and task.cancelling() > 0
+
+
 class Handler:
     """One function of the user's, and how it wants to be called."""
 
@@ -69,25 +100,35 @@ class Handler:
         return self._types is not None and self._types.match(event_type) is not None
 
     async def run(self, event: WebhookEvent, delivery: DeliveryInfo, in_thread: InThread = in_default_thread) -> None:
-        """Calls it and returns when it is done. What it raises comes through."""
-        result = self._call(event, delivery) if self._is_async else await in_thread(lambda: self._call(event, delivery))
-        if inspect.isawaitable(result):  # also of a plain function that returns a coroutine
-            await result
+        """Calls it and returns when it is done. What it raises comes through.
+
+        :raises RuntimeError: something that it waited for was cancelled. Not where the caller is what is cancelled.
+        """
+        with _its_own_cancelling(self.name):
+            result = (
+                self._call(event, delivery) if self._is_async else await in_thread(lambda: self._call(event, delivery))
+            )
+            if inspect.isawaitable(result):  # also of a plain function that returns a coroutine
+                await result
 
     def run_blocking(self, event: WebhookEvent, delivery: DeliveryInfo) -> None:
         """The same in the calling thread, which has no event loop."""
-        result = self._call(event, delivery)
-        if inspect.isawaitable(result):
-            _run_to_end(result)
+        with _its_own_cancelling(self.name):
+            result = self._call(event, delivery)
+            if inspect.isawaitable(result):
+                _run_to_end(result)
 
     def __repr__(self) -> str:
         return f"<Handler {self.name}>"
 
     def _call(self, event: WebhookEvent, delivery: DeliveryInfo) -> object:
         event = of_family(event)
-        if self._takes_delivery:
-            return cast("Callable[[WebhookEvent, DeliveryInfo], object]", self.function)(event, delivery)
-        return cast("Callable[[WebhookEvent], object]", self.function)(event)
+        try:
+            if self._takes_delivery:
+                return cast("Callable[[WebhookEvent, DeliveryInfo], object]", self.function)(event, delivery)
+            return cast("Callable[[WebhookEvent], object]", self.function)(event)
+        except StopIteration as error:  # no future can hold it: whoever waits for the thread would wait for ever
+            raise RuntimeError(f"The handler {self.name} raised StopIteration.") from error
 
 
 class Handlers:
@@ -122,11 +163,12 @@ class Handlers:
 
     def matching(self, event_type: str) -> tuple[Handler, ...]:
         """Those to call for an event of this type, in the order in which they were added."""
-        found = self._by_type.get(event_type)
+        by_type = self._by_type  # whoever adds a handler meanwhile puts another in its place
+        found = by_type.get(event_type)
         if found is None:
             found = tuple(handler for handler in self._all if handler.wants(event_type)) or self._otherwise
-            if len(self._by_type) < _CACHED_TYPES_MAX:
-                self._by_type[event_type] = found
+            if len(by_type) < _CACHED_TYPES_MAX:
+                by_type[event_type] = found
         return found
 
 

@@ -67,10 +67,11 @@ class WebhookReceiver:
 
 
 def _receiver(verifier: Verifier) -> Receiver:
-    if not verifier.api_key or not verifier.api_secret:
+    api_key, api_secret = getattr(verifier, "api_key", None), getattr(verifier, "api_secret", None)
+    if not api_key or not api_secret:
         raise UsageError(
             "The verifier has no key or no secret: give both, or set LIVEKIT_API_KEY and LIVEKIT_API_SECRET."
         )
     leeway = getattr(verifier, "_leeway", _LEEWAY)
     leeway_s = int(leeway.total_seconds()) if isinstance(leeway, timedelta) else LEEWAY_S
-    return Receiver({verifier.api_key: verifier.api_secret}, leeway_s=leeway_s)
+    return Receiver({api_key: api_secret}, leeway_s=leeway_s)

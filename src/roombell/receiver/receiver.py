@@ -8,7 +8,7 @@ from collections.abc import AsyncIterable, Callable, Mapping
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final, Literal
 
-from roombell.errors import BodyTooLarge, HandlerFailed, RoombellError, UsageError
+from roombell.errors import BodyBrokenOff, BodyTooLarge, HandlerFailed, RoombellError, UsageError
 from roombell.events import WebhookEvent
 from roombell.receiver import answers
 from roombell.receiver.answers import Answer, BodyBuffer, is_chunked, read_bounded
@@ -141,7 +141,8 @@ class Receiver(ReceiverCore, Registration):
         """The answer to a request, for frameworks with an event loop. Raises nothing for what the sender did.
 
         204 to OPTIONS; 405 to another method than POST; 413 it is too large, which is known before it is read where its
-        length is declared; otherwise see ``answer``. What reading ``chunks`` raises comes through.
+        length is declared; 400 where ``chunks`` raises ``BodyBrokenOff``, and what else it raises comes
+        through; otherwise see ``answer``.
         """
         early = self.before_body(method, header)
         if early is not None:
@@ -150,7 +151,7 @@ class Receiver(ReceiverCore, Registration):
         try:
             async for chunk in chunks:
                 buffer.add(chunk)
-        except BodyTooLarge as error:
+        except (BodyTooLarge, BodyBrokenOff) as error:
             return self.refusal(error)
         return await self.answer(header, buffer.body(), in_thread)
 
@@ -159,7 +160,7 @@ class Receiver(ReceiverCore, Registration):
     ) -> Answer:
         """``respond`` for frameworks without an event loop.
 
-        :param read: gives up to so many bytes of the body; none at its end.
+        :param read: gives up to so many bytes of the body; none at its end. An ``OSError`` of it is answered 400.
         :param reads_chunked: whether ``read`` ends by itself, so that a body of undeclared length can be read; if not,
             such a body is answered 411.
         """
@@ -169,7 +170,7 @@ class Receiver(ReceiverCore, Registration):
         declared = None if is_chunked(header) else header("Content-Length") or "0"
         try:
             body = read_bounded(read, self.body_bytes_max, declared)
-        except BodyTooLarge as error:
+        except (BodyTooLarge, BodyBrokenOff) as error:
             return self.refusal(error)
         return self.answer_blocking(header, body)
 

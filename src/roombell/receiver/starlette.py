@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 import msgspec
 
-from roombell.errors import RoombellError
+from roombell.errors import BodyBrokenOff, RoombellError
 from roombell.events import WebhookEvent
 from roombell.receiver.answers import Answer, BodyBuffer
 from roombell.receiver.asgi import app
@@ -29,10 +29,7 @@ def view(receiver: Receiver) -> Callable[[Request], Awaitable[Response]]:
     """An endpoint. Its route should take all methods, so that the receiver says which are allowed."""
 
     async def endpoint(request: Request) -> Response:
-        try:
-            return _response(await receiver.respond(request.method, request.headers.get, request.stream()))
-        except ClientDisconnect:
-            return Response(status_code=400)  # to nobody; raised, it would be logged as an error of the application
+        return _response(await receiver.respond(request.method, request.headers.get, _chunks(request)))
 
     return endpoint
 
@@ -64,7 +61,7 @@ async def receive(receiver: Receiver, request: Request) -> WebhookEvent:
         raise Refused(early)
     buffer = BodyBuffer(receiver.body_bytes_max)
     try:
-        async for chunk in request.stream():
+        async for chunk in _chunks(request):
             buffer.add(chunk)
         event = receiver.receive(buffer.body(), request.headers.get("Authorization"))
         await receiver.take(event, delivery(request))
@@ -76,6 +73,15 @@ async def receive(receiver: Receiver, request: Request) -> WebhookEvent:
 def delivery(request: Request) -> DeliveryInfo:
     """What Roombell's headers tell, beside the event."""
     return DeliveryInfo.from_headers(request.headers.get)
+
+
+async def _chunks(request: Request) -> AsyncIterator[bytes]:
+    """The body. A client that leaves is refused: raised, it would be logged as an error of the application."""
+    try:
+        async for chunk in request.stream():
+            yield chunk
+    except ClientDisconnect as error:
+        raise BodyBrokenOff from error
 
 
 def _know_refusals(request: Request) -> None:

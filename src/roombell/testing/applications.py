@@ -184,13 +184,22 @@ class _Lifespan:
     async def start(self) -> None:
         scope: Message = {"type": "lifespan", "asgi": _SPEC, "state": self.state}
         self._task = asyncio.ensure_future(self._app(scope, self._inbox.get, self._answers.put))
-        await self._go("startup")
+        try:
+            await self._go("startup")
+        except ApplicationFailed:
+            await self._end()
+            raise
 
     async def stop(self) -> None:
-        if not self._task.done():
-            await self._go("shutdown")
+        try:
+            if not self._task.done():
+                await self._go("shutdown")
+        finally:
+            await self._end()
+
+    async def _end(self) -> None:
         self._task.cancel()
-        with suppress(asyncio.CancelledError, Exception):
+        with suppress(asyncio.CancelledError, Exception):  # it told by a message what failed
             await self._task
 
     async def _go(self, phase: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack
 from types import TracebackType
 from typing import Final, Self
 
@@ -143,6 +144,7 @@ class ClientOpener:
     apost = post
 
     def close(self) -> None:
-        """Closes every client."""
-        for client in self._opened:
-            client.close()
+        """Closes every client, also where one of the applications fails to stop."""
+        with ExitStack() as closing:
+            for client in self._opened:
+                closing.callback(client.close)

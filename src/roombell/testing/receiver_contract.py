@@ -115,12 +115,15 @@ class RequestContract:
             assert (await Client(url).post_chunked(larger[:2_000], larger[2_000:])).error == (413, "body_too_large")
         assert [len(event.raw) for event in handled.events] == [BODY_BYTES_MAX]
 
-    async def test_a_sender_that_breaks_off_leaves_the_server_whole(self, serve: Serve) -> None:
+    async def test_a_sender_that_breaks_off_leaves_the_server_whole_and_is_no_error_of_ours(
+        self, serve: Serve, caplog: pytest.LogCaptureFixture
+    ) -> None:
         handled = Handled()
         async with serve(handled.receiver) as url:
             await Client(url).break_off()
             assert (await Client(url).post()).status == 200
         assert handled.events == [EVENT]
+        assert not [record for record in caplog.records if record.exc_info]
 
 
 class SignatureContract:

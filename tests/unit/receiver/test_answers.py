@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from roombell.errors import BodyTooLarge
+from roombell.errors import BodyBrokenOff, BodyTooLarge
 from roombell.receiver import Receiver
 from roombell.receiver.answers import BodyBuffer, read_bounded
 
@@ -94,6 +94,15 @@ def test_a_body_of_unknown_length_is_read_to_its_end_or_just_past_the_limit() ->
     with pytest.raises(BodyTooLarge):
         read_bounded(long.read, LIMIT, None)
     assert long.taken <= LIMIT + 7
+
+
+def test_a_stream_that_fails_is_a_body_that_broke_off() -> None:
+    def read(size: int) -> bytes:
+        raise ConnectionResetError
+
+    with pytest.raises(BodyBrokenOff) as caught:
+        read_bounded(read, LIMIT, "50")
+    assert (caught.value.status, caught.value.code) == (400, "body_broken_off")
 
 
 def test_a_body_that_breaks_off_is_what_came() -> None:

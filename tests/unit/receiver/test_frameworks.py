@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import json
 import subprocess
 import sys
 import threading
@@ -25,7 +26,7 @@ from roombell.receiver import django as django_
 from roombell.receiver import flask as flask_
 from roombell.receiver import quart as quart_
 from roombell.testing.receiver_driver import BODY, Client, Handled, new_receiver, sign
-from support.web_servers import PATH, by_hypercorn, by_uvicorn, by_werkzeug, configure_django, serve_aiohttp
+from support.web_servers import PATH, SERVERS, by_hypercorn, by_uvicorn, by_werkzeug, configure_django, serve_aiohttp
 
 EVENT = parse(BODY)
 
@@ -249,6 +250,11 @@ async def test_an_aiohttp_middleware_may_have_read_the_body_and_aiohttps_own_lim
     assert [event.raw for event in handled.events] == [BODY, larger]
 
 
+async def test_a_body_that_is_not_encoded_as_it_says_is_refused_in_aiohttp() -> None:
+    async with SERVERS["aiohttp_route"](new_receiver()) as url:
+        assert (await Client(url).post(content_encoding="gzip")).error == (400, "body_broken_off")
+
+
 # Django
 
 
@@ -280,6 +286,16 @@ def test_a_django_middleware_may_have_read_the_body() -> None:
     assert request.body == BODY
     assert django_.view(handled.receiver)(request).status_code == 200
     assert handled.events == [EVENT]
+
+
+def test_a_body_that_a_django_middleware_has_used_up_is_refused_with_the_reason() -> None:
+    configure_django()
+    request = RequestFactory().post("/", BODY, content_type="text/plain", headers={"Authorization": sign(BODY)})
+    request.read()
+    response = django_.view(new_receiver())(request)
+    told = json.loads(response.content)
+    assert (response.status_code, told["error"]) == (401, "body_hash_mismatch")
+    assert "the body is empty" in told["message"]
 
 
 @pytest.mark.parametrize("make", [django_.view, django_.async_view])

@@ -73,6 +73,15 @@ def test_without_headers_nothing_is_said() -> None:
         assert watch.observe(event(), DeliveryInfo()) == ()
 
 
+def test_a_new_numbering_is_told_of_though_the_lane_before_the_last_is_forgotten() -> None:
+    watch = LaneWatch(lanes_max=2)
+    for lane in ("first", "second"):
+        seen(watch, 1, lane=lane)
+    seen(watch, 1, lane="other", of=event("other"))  # "first" is forgotten
+    told = seen(watch, 1, lane="third")
+    assert told == [(AnomalyKind.NUMBERING_RENEWED, "it was the lane second before")]
+
+
 def test_lanes_and_holes_are_bounded() -> None:
     watch = LaneWatch(lanes_max=3)
     for number in range(10):

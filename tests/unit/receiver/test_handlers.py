@@ -10,9 +10,10 @@ import threading
 
 import pytest
 
-from roombell.errors import UsageError
+from roombell.errors import HandlerFailed, UsageError
 from roombell.events import WebhookEvent, parse
 from roombell.receiver import DeliveryInfo, Receiver
+from roombell.receiver.handlers import Handler
 from roombell.testing.payloads import sample
 
 JOINED = parse(sample("participant_joined"))
@@ -255,6 +256,62 @@ def test_a_handler_that_is_added_later_is_called_from_then_on(receiver: Receiver
     receiver.on("*")(lambda event: seen.append("on"))
     receiver.take_blocking(JOINED, DELIVERY)
     assert seen == ["otherwise", "on"]
+
+
+def test_a_handler_that_is_added_while_a_thread_looks_for_others_is_not_missed(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wants, late = Handler.wants, []
+
+    def slowly(handler: Handler, event_type: str) -> bool:
+        if not late:
+            late.append(receiver.otherwise(print))
+            receiver.on("room_started")(late.append)
+        return wants(handler, event_type)
+
+    receiver.on("*")(print)
+    monkeypatch.setattr(Handler, "wants", slowly)
+    assert len(receiver.handlers.matching("room_started")) == 1
+    assert len(receiver.handlers.matching("room_started")) == 2
+
+
+async def test_a_plain_handler_that_raises_stop_iteration_fails_and_hangs_nothing(receiver: Receiver) -> None:
+    receiver.on("*")(lambda event: next(iter(())))
+    with pytest.raises(HandlerFailed):
+        await receiver.take(JOINED, DELIVERY)
+    with pytest.raises(HandlerFailed):
+        receiver.take_blocking(JOINED, DELIVERY)
+
+
+async def test_a_handler_that_waits_for_something_cancelled_fails_as_any_other(
+    receiver: Receiver, caplog: pytest.LogCaptureFixture
+) -> None:
+    @receiver.on("*")
+    async def waits(event: WebhookEvent) -> None:
+        lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        lost.cancel()
+        await lost
+
+    with pytest.raises(HandlerFailed):
+        await receiver.take(JOINED, DELIVERY)
+    with pytest.raises(HandlerFailed):
+        receiver.take_blocking(JOINED, DELIVERY)
+    assert "waits waited for was cancelled" in caplog.text
+
+
+async def test_a_request_that_is_cancelled_stays_cancelled(receiver: Receiver) -> None:
+    began = asyncio.Event()
+
+    @receiver.on("*")
+    async def waits(event: WebhookEvent) -> None:
+        began.set()
+        await asyncio.get_running_loop().create_future()
+
+    answering = asyncio.create_task(receiver.take(JOINED, DELIVERY))
+    await began.wait()
+    answering.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await answering
 
 
 def test_event_types_off_the_wire_fill_no_memory(receiver: Receiver) -> None:

@@ -6,8 +6,10 @@ community.livekit.io.
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 
+import msgspec
 import pytest
 
 from roombell.errors import EventError
@@ -101,6 +103,18 @@ def test_livekit_2399_a_rejoin_is_counted_once_before_the_old_session_s_left_com
         (True, DisconnectReason.DUPLICATE_IDENTITY)
     ]
     assert watched.anomalies == [AnomalyKind.LEFT_MISSING]
+
+
+def test_livekit_2399_of_two_sessions_the_one_that_began_earlier_is_over_though_it_is_told_later() -> None:
+    factory = EventFactory()
+    room = factory.room(ROOM)
+    old = room.participant_joined("alice", sid="PA_old")
+    factory.clock.advance(2)
+    new = room.participant_joined("alice", sid="PA_new")
+    late = parse(old.raw.replace(b'"createdAt":"%d"' % old.created_at, b'"createdAt":"%d"' % (new.created_at + 1)))
+    assert late.created_at > new.created_at
+    watched = Watched(room.room_started(), new, late)
+    assert [one.participant.sid for one in watched.state.participants(ROOM)] == ["PA_new"]
 
 
 def test_livekit_2399_a_left_that_overtakes_its_joined_leaves_nobody_in_the_room() -> None:
@@ -209,6 +223,32 @@ def test_hcengineering_11030_participants_of_a_node_that_died_do_not_stay_for_ev
     assert watched.anomalies.count(AnomalyKind.LEFT_MISSING) == 2
     assert watched.anomalies[0] == AnomalyKind.ROOM_RESTARTED
     assert [change.inferred for change in watched.told(ParticipantLeft)] == [True, True]
+
+
+def test_what_somebody_is_stays_known_where_their_leaving_does_not_tell_it() -> None:
+    room = EventFactory().room(ROOM)
+    joined = room.participant_joined("agent", kind="AGENT")
+    told = Watched(room.room_started(), joined, room.participant_left("agent")).told(ParticipantLeft)
+    assert [left.participant.kind for left in told] == [ParticipantKind.AGENT]
+    left = msgspec.json.decode(room.participant_left("bot").raw)
+    left["participant"]["kind"] = "EGRESS"
+    watched = Watched(room.track_published("bot"), parse(msgspec.json.encode(left)))
+    assert [left.participant.kind for left in watched.told(ParticipantLeft)] == [ParticipantKind.EGRESS]
+
+
+def test_somebody_who_joined_before_the_room_was_made_anew_and_is_told_late_is_gone_in_the_end() -> None:
+    factory = EventFactory()
+    room = factory.room(ROOM)
+    first = room.room_started()
+    factory.clock.advance(50)
+    late = room.participant_joined("alice")
+    factory.clock.advance(50)
+    watched = Watched(first, room.room_started(), late)
+    watched.now = factory.clock()
+    assert watched.identities == []
+    watched.settle(60)
+    assert [left.inferred for left in watched.told(ParticipantLeft)] == [True]
+    assert watched.anomalies == [AnomalyKind.ROOM_RESTARTED, AnomalyKind.LEFT_MISSING]
 
 
 def test_who_is_moved_to_another_node_with_the_room_comes_back_with_the_first_sign_of_life() -> None:
@@ -324,6 +364,17 @@ def test_livekit_3976_a_room_whose_end_was_lost_ends_when_the_next_one_goes_on()
     assert watched.anomalies[0] == AnomalyKind.ROOM_FINISH_MISSING
 
 
+def test_livekit_3976_an_end_that_is_only_concluded_makes_no_phantom_of_the_empty_room_after_it() -> None:
+    factory = EventFactory()
+    first = factory.room(ROOM).room_started()
+    factory.clock.advance(100)
+    watched = Watched(first, factory.room(ROOM).room_started())
+    watched.now = factory.clock()
+    watched.settle(60)
+    assert [ended.inferred for ended in watched.told(RoomEnded)] == [True]
+    assert [room.provisional for room in watched.state.rooms(provisional=True)] == [False]
+
+
 def test_a_finish_that_is_merely_late_raises_no_alarm() -> None:
     factory = EventFactory()
     first, second = factory.room(ROOM), factory.room(ROOM)
@@ -423,6 +474,19 @@ def test_community_1339_a_second_end_that_nothing_announced_revises_the_first() 
     watched.changes += watched.state.apply(second)
     assert [change.revised for change in watched.told(RecordingEnded)] == [False, True]
     assert watched.state.recordings(ROOM)[0].duration == timedelta(seconds=70)
+    assert watched.anomalies == [AnomalyKind.EGRESS_ENDED_AGAIN]
+
+
+def test_community_1339_an_end_that_is_older_than_the_one_that_counts_revises_nothing() -> None:
+    factory = EventFactory()
+    room = factory.room(ROOM)
+    older = room.egress_ended(started_at=factory.clock() - 70)
+    factory.clock.advance(60)
+    watched = Watched(
+        room.room_started(), room.egress_started(), room.egress_ended(started_at=factory.clock() - 20), older
+    )
+    assert [change.revised for change in watched.told(RecordingEnded)] == [False]
+    assert watched.state.recordings(ROOM)[0].duration == timedelta(seconds=20)
     assert watched.anomalies == [AnomalyKind.EGRESS_ENDED_AGAIN]
 
 
@@ -635,6 +699,45 @@ def test_events_of_servers_that_send_no_time_are_taken_in_the_order_of_arrival()
         parse(event.raw.replace(b'"createdAt":"%d"' % event.created_at, b'"createdAt":"0"')) for event in events
     ]
     assert Watched(*timeless).identities == ["bob"]
+
+
+def test_what_is_due_soon_waits_for_nothing_that_is_due_much_later() -> None:
+    factory = EventFactory()
+    room = factory.room(ROOM)
+    watched = Watched(room.room_started(), room.egress_started(), room.participant_left("bob"), room.room_finished())
+    watched.now = factory.clock()
+    watched.settle(60)
+    assert watched.anomalies == [AnomalyKind.JOINED_MISSING]
+    assert watched.told(RoomComplete) == []
+
+
+def test_somebody_who_is_not_told_of_yet_is_moved_by_nothing_before_and_after_a_state_is_read_back() -> None:
+    factory = EventFactory()
+    track = factory.room("first", sid="RM_1").track_published("alice", sid="PA_1")
+    joined = factory.room("second", sid="RM_2").participant_joined("alice", sid="PA_1")
+    stayed = RoomState()
+    stayed.apply(track)
+    read_back = RoomState.from_bytes(stayed.to_bytes())
+    assert read_back.apply(joined) == stayed.apply(joined)
+
+
+@pytest.mark.parametrize("time", ["9223372036854775807", "-9223372036854775807", "253402300799"])
+@pytest.mark.parametrize("event_type", ["room_started", "participant_joined", "egress_ended", "ingress_started"])
+def test_absurd_times_make_no_state_that_cannot_be_written_down(event_type: str, time: str) -> None:
+    times = {"startedAt": time, "endedAt": time, "updatedAt": time, "joinedAt": time, "joinedAtMs": None}
+    created = {"creationTime": time, "creationTimeMs": None}
+    parts = {"room": created, "participant": times, "egressInfo": times, "ingressInfo": {"state": times}}
+    event = EventFactory().event(event_type, room=ROOM)
+    known = json.loads(event.raw)
+    changes = {name: part for name, part in parts.items() if name in known} | {"createdAt": time}
+    state = RoomState()
+    assert state.apply(EventFactory().event(event_type, room=ROOM, changes=changes))
+    assert RoomState.from_bytes(state.to_bytes()).rooms() == state.rooms()
+    timeless = EventFactory().event(
+        "egress_ended", room=ROOM, changes={"egressInfo": {"endedAt": None}, "createdAt": time}
+    )
+    state.apply(timeless)
+    assert RoomState.from_bytes(state.to_bytes()).recordings(ROOM) == state.recordings(ROOM)
 
 
 # Bounds

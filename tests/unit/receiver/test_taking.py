@@ -189,6 +189,7 @@ async def test_a_refusal_has_a_stable_word_and_is_logged(
 ) -> None:
     answered, words = await both(make(), body, HEADERS | change)
     assert (answered, words["error"]) == (status, code)
+    assert "Retry-After" not in dict((await make().answer((HEADERS | change).get, body)).headers)
     assert f"Refused a webhook with {status}" in caplog.text
 
 

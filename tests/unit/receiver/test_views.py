@@ -8,6 +8,7 @@ import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from roombell.errors import EventError
@@ -117,6 +118,80 @@ def test_an_event_carries_none_for_what_it_does_not_tell() -> None:
     assert (told.participant, told.track, told.recording, told.ingress, told.job) == (None,) * 5
 
 
+ALL_TOLD = {
+    "room": {
+        "sid": "RM_1", "name": "demo", "metadata": "m", "creationTime": "1", "creationTimeMs": "1500", "emptyTimeout": 2,
+        "departureTimeout": 3, "maxParticipants": 4, "numParticipants": 5, "numPublishers": 6, "activeRecording": True,
+        "turnPassword": "p",
+    },
+    "participant": {
+        "sid": "PA_1", "identity": "alice", "name": "Alice", "kind": "SIP", "state": "ACTIVE", "metadata": "m",
+        "attributes": {"a": "b"}, "joinedAt": "1", "joinedAtMs": "1500", "region": "eu", "isPublisher": True,
+        "permission": {"hidden": True, "recorder": True}, "disconnectReason": "MIGRATION", "tracks": [{"sid": "TR_1"}],
+    },
+    "track": {
+        "sid": "TR_1", "type": "VIDEO", "source": "CAMERA", "name": "n", "mimeType": "video/VP8", "muted": True,
+        "width": 1, "height": 2, "simulcast": True, "stream": "s", "version": {"unixMicro": "3"},
+    },
+    "egressInfo": {
+        "egressId": "EG_1", "roomName": "demo", "roomId": "RM_1", "web": {}, "status": "EGRESS_FAILED", "startedAt": "1",
+        "endedAt": "2", "updatedAt": "3", "error": "e", "errorCode": 4, "details": "d", "manifestLocation": "l",
+        "backupStorageUsed": True, "retryCount": 5,
+        "fileResults": [
+            {"filename": "f", "location": "l", "livePlaylistLocation": "v", "startedAt": "1", "duration": "-1", "size": "4",
+             "segmentCount": "5", "status": "FAILED", "error": "e", "retries": 6, "endedAt": "9"},
+        ],
+    },
+    "ingressInfo": {
+        "ingressId": "IN_1", "name": "n", "inputType": "WHIP_INPUT", "roomName": "demo", "participantIdentity": "camera",
+        "participantName": "Camera", "reusable": True, "url": "u", "streamKey": "k",
+        "state": {
+            "status": "ENDPOINT_ERROR", "roomId": "RM_1", "resourceId": "r", "startedAt": "1", "endedAt": "2",
+            "updatedAt": "3", "error": "e",
+        },
+    },
+    "job": {
+        "id": "AJ_1", "dispatchId": "AD_1", "agentName": "a", "type": "JT_PUBLISHER", "metadata": "m",
+        "room": {"sid": "RM_1"}, "participant": {"sid": "PA_1"},
+        "state": {
+            "status": "JS_FAILED", "participantIdentity": "agent", "workerId": "w", "startedAt": "1", "endedAt": "2",
+            "updatedAt": "3", "error": "e",
+        },
+    },
+    "roomEndReason": "ROOM_END_API_DELETE",
+}  # fmt: skip
+
+
+def test_every_field_of_every_view_is_read() -> None:
+    told = seen("room_finished", **ALL_TOLD)
+    parts = [
+        told,
+        told.room,
+        told.participant,
+        told.track,
+        told.recording,
+        told.recording.outputs[0],
+        told.ingress,
+        told.job,
+    ]
+    left_out = {
+        (type(part).__name__, field.name)
+        for part in parts
+        for field in msgspec.structs.fields(part)
+        if getattr(part, field.name) in (field.default, {}, "", 0, False)
+    }
+    assert left_out == set()
+    assert (told.room.created_ms, told.participant.joined_ms) == (1500, 1500)
+
+
+def test_no_field_of_an_empty_part_is_none() -> None:
+    egress_info = {"fileResults": [{}]}
+    told = seen("room_finished", room={}, participant={}, track={}, egressInfo=egress_info, ingressInfo={}, job={})
+    parts = [told, told.room, told.participant, told.track, told.recording, told.recording.outputs[0], told.ingress]
+    for part in [*parts, told.job]:
+        assert None not in [getattr(part, field.name) for field in msgspec.structs.fields(part)]
+
+
 # Spellings
 
 
@@ -141,6 +216,10 @@ def test_null_is_an_absent_field() -> None:
     [
         {"room": {"creationTime": "soon"}},
         {"room": {"creationTime": 2**64}},
+        {"room": {"creationTime": 1.5}},
+        {"room": {"creationTime": "1_000"}},
+        {"room": {"creationTime": " 5"}},
+        {"room": {"creationTime": "\u0665"}},
         {"egressInfo": {"fileResults": {"size": "1"}}},
         {"egressInfo": {"startedAt": "9" * 5000}},
         {"participant": {"attributes": {"a": 1}, "joined_at": 1}},
@@ -281,11 +360,14 @@ def test_addresses_of_streams_and_uploads_are_shown_without_their_secrets() -> N
             streamResults=[
                 {"url": "rtmps://user:pass@live.example/app/key-123?token=abc"},
                 {"url": "srt://h:1?streamid=xyz"},
+                {"url": "mux://key-456"},
+                {"url": "twitch://key-789"},
             ],
+            manifestLocation="https://b.example/x/EG_1.json?sig=1",
             fileResults=[{"filename": "a.mp4", "location": "https://u:p@b.example/x/a.mp4?X-Signature=sig"}],
         )
     )
-    for secret in ("pass", "key-123", "token", "xyz", "u:p", "sig"):
+    for secret in ("pass", "key-", "token", "xyz", "u:p", "sig"):
         assert secret not in shown.replace("X-Signature", "")
     assert "https://***@b.example/x/a.mp4?***" in shown
 

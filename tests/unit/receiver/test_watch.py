@@ -109,6 +109,18 @@ def test_what_is_due_is_told_by_settle_where_nothing_comes_any_more() -> None:
     assert len(told[0].missing) == 1
 
 
+def test_a_server_whose_clock_is_ahead_ends_nothing_in_other_rooms() -> None:
+    world = World(RoomLimits(recording_wait_s=100))
+    told: list[RoomComplete] = []
+    world.rooms.on_change(RoomComplete)(told.append)
+    room = world.factory.room("quiet")
+    for event in (room.room_started(), room.egress_started(), room.room_finished()):
+        world.deliver(event)
+    years = {"createdAt": str(int(world.clock()) + 10**9)}
+    assert world.deliver(world.factory.event("room_started", room="ahead", changes=years)) == 200
+    assert told == []
+
+
 def test_while_webhooks_come_an_hour_late_what_is_merely_late_is_not_missed() -> None:
     world = World()
     told: list[Anomaly] = []

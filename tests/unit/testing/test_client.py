@@ -251,6 +251,24 @@ def test_a_fixture_that_is_taken_for_the_client_says_what_to_write() -> None:
         ClientOpener(DEV_KEYS).post(EVENT)
 
 
+def test_a_client_whose_application_fails_to_stop_leaves_no_other_open(caplog: pytest.LogCaptureFixture) -> None:
+    @asynccontextmanager
+    async def stubborn(stopped: list[str], name: str):
+        yield
+        stopped.append(name)
+        raise RuntimeError(name)
+
+    opener, stopped = ClientOpener(DEV_KEYS), []
+    for name in ("first", "second"):
+        receiver = Receiver(keys=DEV_KEYS)
+        receiver.on("*")(lambda event: None)
+        opener(asgi.app(receiver, lifespan=stubborn(stopped, name))).post(EVENT, authorization="")
+    with pytest.raises(ApplicationFailed, match="shutdown failed"):
+        opener.close()
+    assert sorted(stopped) == ["first", "second"]
+    assert "never retrieved" not in caplog.text
+
+
 def test_a_path_begins_with_a_slash() -> None:
     with pytest.raises(UsageError, match="'livekit'"):
         WebhookClient("http://a.example", path="livekit")

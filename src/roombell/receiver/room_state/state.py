@@ -141,7 +141,7 @@ class RoomState:
             raise StateUnreadable(f"The stored room state is damaged: {type(error).__name__}.") from error
         state = cls(limits)
         state._records = {record.name: record for record in records}
-        state._room_of = {sid: record.name for record in records for sid in _everybody(record)}
+        state._room_of = {sid: record.name for record in records for sid in _everybody(record, told=True)}
         for record in records:
             state._watch(record, 0)
         return state
@@ -187,5 +187,6 @@ class RoomState:
             self._room_of.pop(sid, None)
 
 
-def _everybody(record: RoomRecord) -> Iterator[str]:
-    return (sid for session in record.sessions for sid in session.present)
+def _everybody(record: RoomRecord, *, told: bool = False) -> Iterator[str]:
+    """The sids of all who are or may be in the room; with ``told``, of those of whom users were told."""
+    return (sid for session in record.sessions for sid, present in session.present.items() if present.told or not told)

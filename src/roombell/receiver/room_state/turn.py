@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import msgspec
 
 from roombell.errors import EventError
 from roombell.receiver.room_state.changes import Anomaly, AnomalyKind, Change
 from roombell.receiver.room_state.model import Check, CheckKind, RoomLimits, RoomRecord, Session
 from roombell.receiver.views import EventView, Participant, Room
+
+TIME_MAX_S: Final = 2**63 // 10**9 - 1
+"""In 2262: later times do not fit into 64 bits of nanoseconds, which recordings are told in."""
 
 
 class Turn:
@@ -21,8 +26,8 @@ class Turn:
         self.changes: list[Change] = []
         self._told = told
         self.at = max(record.now, 1)
-        """The event's time, unix seconds and never 0; of servers that send none, the newest one's before it."""
-        if told is not None and told.event.created_at > 0:
+        """The event's time, unix seconds and never 0; where that is absent or absurd, the newest one before it."""
+        if told is not None and 0 < told.event.created_at <= TIME_MAX_S:
             self.at = told.event.created_at
 
     @property

@@ -8,6 +8,7 @@ from typing import Final, TypeVar
 import msgspec
 
 from roombell.events import WebhookEvent
+from roombell.events.parse import INT64_MAX
 from roombell.receiver.views.enums import (
     DisconnectReason,
     EgressStatus,
@@ -25,6 +26,7 @@ from roombell.receiver.views.enums import (
 from roombell.receiver.views.recording import Output, OutputKind, Recording, RecordingSource
 from roombell.receiver.views.records import Ingress, Job, Participant, Room, Track, View
 from roombell.receiver.views.wire import (
+    Int,
     WireEgress,
     WireIngress,
     WireIngressState,
@@ -86,12 +88,17 @@ def _told(read: Callable[[W], V], wire: W | None) -> V | None:
     return None if wire is None else read(wire)
 
 
+def _ms(told_ms: Int, told_s: Int) -> int:
+    """A time in milliseconds, also of a server that tells seconds alone. It stays within 64 bits, to be stored."""
+    return integer(told_ms) or max(-INT64_MAX, min(integer(told_s) * _MS, INT64_MAX))
+
+
 def room_of(wire: WireRoom) -> Room:
     return Room(
         sid=wire.sid or "",
         name=wire.name or "",
         metadata=wire.metadata or "",
-        created_ms=integer(wire.creation_time_ms) or integer(wire.creation_time) * _MS,
+        created_ms=_ms(wire.creation_time_ms, wire.creation_time),
         empty_timeout_s=integer(wire.empty_timeout),
         departure_timeout_s=integer(wire.departure_timeout),
         participants_max=integer(wire.max_participants),
@@ -112,7 +119,7 @@ def participant_of(wire: WireParticipant) -> Participant:
         state=ParticipantState.read(wire.state),
         metadata=wire.metadata or "",
         attributes=wire.attributes or {},
-        joined_ms=integer(wire.joined_at_ms) or integer(wire.joined_at) * _MS,
+        joined_ms=_ms(wire.joined_at_ms, wire.joined_at),
         region=wire.region or "",
         publisher=bool(wire.is_publisher),
         hidden=bool(permission.hidden),

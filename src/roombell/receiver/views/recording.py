@@ -22,7 +22,7 @@ ENDED: Final = frozenset(
 
 _USER: Final = re.compile(r"(?<=://)[^/@\s]*@")
 _QUERY: Final = re.compile(r"(?<=\?).+")
-_STREAM_KEY: Final = re.compile(r"(?<=[^/]/)[^/?\s]+(?=$|[?\s])")
+_STREAM_KEY: Final = re.compile(r"(?:(?<=[^/]/)|(?<=mux://)|(?<=twitch://))[^/?\s]+(?=$|[?\s])")
 
 
 class RecordingSource(StrEnum):
@@ -165,6 +165,12 @@ class Recording(View, frozen=True):
         """The outputs of one kind."""
         return tuple(output for output in self.outputs if output.kind == kind)
 
+    def __rich_repr__(self) -> list[tuple[str, object]]:
+        return [
+            (name, masked_url(self.manifest_location) if name == "manifest_location" else value)
+            for name, value in super().__rich_repr__()
+        ]
+
 
 def masked_url(url: str) -> str:
     """``url`` without what may be a secret in it: user and password, and the query."""
@@ -172,5 +178,5 @@ def masked_url(url: str) -> str:
 
 
 def masked_stream(url: str) -> str:
-    """As ``masked_url``, and without the last part of the path, which is the stream key."""
+    """As ``masked_url``, and without the stream key: the last part of the path; all of LiveKit's ``mux://KEY``."""
     return _STREAM_KEY.sub("***", masked_url(url))

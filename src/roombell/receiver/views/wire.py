@@ -12,6 +12,7 @@ from typing import Final
 import msgspec
 
 from roombell.errors import EventError
+from roombell.events.parse import int64
 
 Int = int | float | str | None
 Enum = str | int | None
@@ -20,7 +21,6 @@ _SNAKE_KEY: Final = re.compile(rb'"[a-z0-9]+(?:_[a-z0-9]+)+"\s*:')
 _UNDERSCORE: Final = re.compile(r"_([a-z0-9])")
 _MAPS: Final = frozenset({"attributes"})
 """Fields whose keys are the user's and not the schema's."""
-_INT64_MAX: Final = 2**63 - 1
 
 
 class Wire(msgspec.Struct, rename="camel", gc=False):
@@ -216,12 +216,9 @@ def integer(told: Int) -> int:
 
     :raises EventError: it is no 64-bit integer.
     """
-    try:
-        number = int(told or 0)
-    except (ValueError, OverflowError):
-        raise EventError("The event has text where LiveKit's schema says that a 64-bit integer stands.") from None
-    if abs(number) > _INT64_MAX:
-        raise EventError("The event has a number that is larger than a 64-bit integer.")
+    number = int64(told or 0)
+    if number is None:
+        raise EventError("The event has something else where LiveKit's schema says that a 64-bit integer stands.")
     return number
 
 
