@@ -138,7 +138,7 @@ async def test_whatever_a_handler_raises_is_a_failed_attempt(receiver, inbox):
             history.delivery.endpoint.rpartition(".")[2]: history.attempts[-1].detail
             for history in await inbox.attempts("EV_1")
         }
-    assert details["cancelled"].startswith("CancelledError")
+    assert details["cancelled"].startswith("RuntimeError: Something that the handler")
     assert "SystemExit" in details["exits"]
     assert details["awaitable"].startswith("RuntimeError")
 
