@@ -86,11 +86,15 @@ class Connections:
         )
         try:
             await pool
+            async with pool.acquire(timeout=TRANSACTION_S_MAX):
+                self._pool = pool
+        except ValueError as error:  # what the URL says to the driver; some of it is an InterfaceError too
+            raise StoreError(f"{self.where} cannot be connected to: {error}") from error
         except FOREIGN as error:
             raise store_error(error, self.where) from error
-        except ValueError as error:
-            raise StoreError(f"{self.where} cannot be connected to: {error}") from error
-        self._pool = pool
+        finally:
+            if self._pool is None:
+                pool.terminate()
 
     def insist_on_durability(self) -> None:
         """The database was told to answer before what it writes is on disk; from now on not to us."""

@@ -174,6 +174,36 @@ async def test_lanes_that_another_worker_leases_at_this_moment_are_passed_over_a
     assert (await it.acquire_one(one)).ordering_key == "held"
 
 
+async def test_an_event_that_another_worker_forgets_at_this_moment_is_passed_over(
+    it: StoreDriver, other: asyncpg.Connection
+) -> None:
+    one = await it.endpoint()
+    for name in ("held", "free"):
+        await it.settle(settle(await it.lease_one(event(name, one, key=name)), 1))
+    await other.execute("SELECT FROM roombell.event WHERE event_id = 'held' FOR UPDATE")
+    async with asyncio.timeout(IN_TIME_S):
+        assert (await it.store.prune(before_ms=LATER_MS, limit=10)).events == 1
+    await other.execute("ROLLBACK")
+    assert [name for name, _ in await it.states()] == ["held"]
+
+
+@pytest.mark.parametrize(
+    "done", ["SET state = 'cancelled', settled_at_ms = 1", "SET attempts = 1"], ids=["settled", "attempted"]
+)
+async def test_a_settlement_of_what_stands_otherwise_than_its_lane_says_writes_nothing(
+    it: StoreDriver, other: asyncpg.Connection, done: str
+) -> None:
+    """Nothing of Roombell's makes such a row. Whoever did, the record of what was done is not written over."""
+    one = await it.endpoint()
+    lane = await it.lease_one(event("a", one))
+    await other.execute(f"UPDATE roombell.delivery {done}")
+    await other.execute("COMMIT")
+    before = await it.find()
+    with pytest.raises(AssertionError, match="settled once"):
+        await it.store.commit(it.batch(event("b", one), settles=(settle(lane, 1),)))
+    assert await it.find() == before
+
+
 async def test_a_commit_that_fails_at_its_end_is_unknown_whatever_the_server_says(
     it: StoreDriver, database_url: str
 ) -> None:
