@@ -9,11 +9,11 @@ from typing import TypeVar
 import asyncpg
 import pytest
 
-from roombell.engine.model import DeliveryState, Grant, LaneId
+from roombell.engine.model import DeliveryState, Grant, LaneId, Part, Sequence
 from roombell.engine.selection import Selector
 from roombell.engine.transitions import Verb
 from roombell.errors import StoreUnavailable
-from roombell.stores.postgres import connections, endpoints, retention, selection
+from roombell.stores.postgres import connections, endpoints, retention, selection, workers
 from roombell.stores.postgres.store import PostgresStore
 from roombell.stores.postgres.url import parse_url
 from roombell.stores.postgres.work import PostgresBatchWork
@@ -109,6 +109,46 @@ async def test_an_event_that_two_workers_are_given_is_taken_once_by_whoever_comm
     assert status.pending == 2
 
 
+@pytest.mark.parametrize(
+    ("held", "waiting", "free"),
+    [
+        (("a", "1"), [("b", "2"), ("a", "1")], ("b", "3")),
+        (("x", "a"), [("y", "b"), ("z", "a")], ("w", "b")),
+    ],
+    ids=["event", "new lane"],
+)
+async def test_who_waits_for_a_row_holds_none_that_comes_later_in_the_order(
+    it: StoreDriver,
+    other: asyncpg.Connection,
+    database_url: str,
+    held: tuple[str, str],
+    waiting: list[tuple[str, str]],
+    free: tuple[str, str],
+) -> None:
+    one = await it.endpoint()
+    await PostgresBatchWork(other, it.batch(event(held[0], one, key=held[1]))).apply()
+
+    async def take_the_later_one_first() -> None:
+        (accepted,) = await it.accept(event(free[0], one, key=free[1]))
+        assert not accepted.duplicate
+        await other.execute("COMMIT")
+
+    accepts = [event(name, one, key=key) for name, key in waiting]
+    await meanwhile(database_url, it.accept(*accepts), take_the_later_one_first)
+    names = {held[0], free[0], *(name for name, _ in waiting)}
+    assert sorted(name for name, _ in await it.states()) == sorted(names)
+
+
+async def test_workers_that_join_at_once_know_of_each_other(
+    it: StoreDriver, other: asyncpg.Connection, database_url: str
+) -> None:
+    times = {"now_ms": NOW_MS, "expires_at_ms": NOW_MS + LEASE_MS}
+    await workers.beat(other, "first", delivers=True, **times)
+    joining = it.store.beat("second", delivers=True, **times)
+    muster = await meanwhile(database_url, joining, lambda: other.execute("COMMIT"))
+    assert muster.part == Part(1, 2)
+
+
 async def test_an_event_that_is_revived_while_it_is_to_be_forgotten_stays(
     it: StoreDriver, other: asyncpg.Connection, database_url: str
 ) -> None:
@@ -152,6 +192,9 @@ async def test_a_settlement_that_waited_for_another_worker_to_take_the_lane_over
     again = await later.acquire_one(one)
     assert again.heads[0].attempts == 0
     assert (await it.settle(settle(lane, 1)))[0].lost
+    more = {"after": Sequence(0), "heads_max": 1, "body_bytes_max": 100}
+    assert await it.store.page(lane.lane_id, lane.generation, **more) is None
+    assert await it.store.page(again.lane_id, again.generation, **more) is not None
     await it.release(lane)
     assert not (await later.settle(settle(again, 1)))[0].lost
 
