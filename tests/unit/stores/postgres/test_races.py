@@ -109,11 +109,15 @@ async def test_an_event_that_two_workers_are_given_is_taken_once_by_whoever_comm
     assert status.pending == 2
 
 
+EVENT_ROW = "INSERT INTO roombell.event VALUES (-1, $2, 'room_started', $1::bigint::text, '', 0, '')"
+LANE_ROW = "INSERT INTO roombell.lane (id, endpoint_id, ordering_key) VALUES (-1, $1, $2)"
+
+
 @pytest.mark.parametrize(
-    ("held", "waiting", "free"),
+    ("held", "waiting", "later"),
     [
-        (("a", "1"), [("b", "2"), ("a", "1")], ("b", "3")),
-        (("x", "a"), [("y", "b"), ("z", "a")], ("w", "b")),
+        (("a", "1"), [("b", "2"), ("a", "1")], EVENT_ROW),
+        (("x", "a"), [("y", "b"), ("z", "a")], LANE_ROW),
     ],
     ids=["event", "new lane"],
 )
@@ -123,20 +127,44 @@ async def test_who_waits_for_a_row_holds_none_that_comes_later_in_the_order(
     database_url: str,
     held: tuple[str, str],
     waiting: list[tuple[str, str]],
-    free: tuple[str, str],
+    later: str,
 ) -> None:
     one = await it.endpoint()
     await PostgresBatchWork(other, it.batch(event(held[0], one, key=held[1]))).apply()
 
     async def take_the_later_one_first() -> None:
-        (accepted,) = await it.accept(event(free[0], one, key=free[1]))
-        assert not accepted.duplicate
+        third = await asyncpg.connect(database_url, server_settings=connections.SETTINGS)
+        await third.execute("BEGIN")
+        await third.execute(later, one, "b")
+        await third.close()
         await other.execute("COMMIT")
 
     accepts = [event(name, one, key=key) for name, key in waiting]
     await meanwhile(database_url, it.accept(*accepts), take_the_later_one_first)
-    names = {held[0], free[0], *(name for name, _ in waiting)}
-    assert sorted(name for name, _ in await it.states()) == sorted(names)
+    assert sorted(name for name, _ in await it.states()) == sorted({held[0], *(name for name, _ in waiting)})
+
+
+COUNT_ROW = "INSERT INTO roombell.endpoint_count VALUES ($1, $2, 0, 0)"
+
+
+async def test_who_waits_for_a_count_holds_none_that_comes_later_in_the_order(
+    it: StoreDriver, other: asyncpg.Connection, database_url: str
+) -> None:
+    first, second = [one.endpoint_id for one in (await it.store.register(["x", "y"], now_ms=NOW_MS)).values()]
+    working, third = [await asyncpg.connect(database_url, server_settings=connections.SETTINGS) for _ in range(2)]
+    slot = working.get_server_pid() % 32
+    await other.execute(COUNT_ROW, first, slot)
+    await working.execute("BEGIN")
+    work = PostgresBatchWork(working, it.batch(event("a", second, first)))
+
+    async def take_the_later_one_first() -> None:
+        await third.execute("BEGIN")
+        await third.execute(COUNT_ROW, second, slot)
+        await third.close()
+        await other.execute("COMMIT")
+
+    await meanwhile(database_url, work.apply(), take_the_later_one_first)
+    await working.close()
 
 
 async def test_workers_that_join_at_once_know_of_each_other(
