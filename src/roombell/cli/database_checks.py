@@ -30,6 +30,12 @@ def check_database(url: PostgresUrl, now_s: float) -> Iterator[Finding]:
     yield ok("store", f"{report.where} {version}; PostgreSQL {report.server}; {workers} on it now.")
     for endpoint in report.endpoints:
         yield from owed(endpoint, report.now_ms / 1000)
+    if not report.takes_writes:
+        yield problem(
+            "store: read-only",
+            "It takes no writes: it is a standby, or default_transaction_read_only is on.",
+            "Name the primary, or all hosts with target_session_attrs=read-write.",
+        )
     if not report.fsync:
         yield problem("store: fsync", "fsync is off: a crash of the server loses events that were taken.", "Set it on.")
     if report.synchronous_commit == "off":

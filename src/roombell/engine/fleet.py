@@ -52,6 +52,7 @@ class FleetWatch(BackgroundLoop):
     async def step(self) -> float:
         now_ms = self._clock.now_ms()
         expires_at_ms = now_ms + round(LIFE_S * 1000)
+        before = self._known_here()
         try:
             muster = await self._fleet.beat(
                 self._owner, delivers=self._delivers, now_ms=now_ms, expires_at_ms=expires_at_ms
@@ -62,11 +63,18 @@ class FleetWatch(BackgroundLoop):
             raise
         self._valid_until_ms = expires_at_ms
         self._take(_part_now(muster, now_ms))
+        now = self._known_here()
         for endpoint in muster.endpoints:
-            turn = self._dispatcher.turns.get(endpoint.endpoint_id)
-            if turn is not None and not self._dispatcher.notes.has(turn):
-                self._follow(turn, endpoint)
+            is_active = now.get(endpoint.endpoint_id)
+            # What was changed here while the store was asked is newer than its answer.
+            if is_active is not None and is_active == before.get(endpoint.endpoint_id):
+                self._follow(self._dispatcher.turns[endpoint.endpoint_id], endpoint)
         return BEAT_S
+
+    def _known_here(self) -> dict[EndpointId, bool]:
+        """Whether each endpoint is sent to, but for those of which the store has still to be told something."""
+        turns, notes = self._dispatcher.turns, self._dispatcher.notes
+        return {endpoint_id: turn.active for endpoint_id, turn in turns.items() if not notes.has(turn)}
 
     async def stop(self) -> None:
         """Ends the loop, and leaves: the others need not wait until this worker's share falls to them."""

@@ -1,12 +1,23 @@
 """A worker's share of an endpoint's limits. What follows from it in time is the simulation's."""
 
+import asyncio
+from random import Random
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from roombell.engine.committer import Committer
+from roombell.engine.dispatcher import Dispatcher
+from roombell.engine.fleet import FleetWatch
 from roombell.engine.health import Health
-from roombell.engine.model import EndpointId, Part
+from roombell.engine.hooks import Hooks
+from roombell.engine.model import EndpointId, EndpointState, Muster, Outcome, Part
+from roombell.engine.ports import AttemptRequest
 from roombell.engine.router import EndpointPolicy
 from roombell.engine.turns import EndpointTurn
+from roombell.stores.memory import MemoryDisk, MemoryStore
+from roombell.testing.virtual_time import VirtualClock
 
 
 @given(limit=st.integers(1, 1024), workers=st.integers(1, 60))
@@ -47,3 +58,54 @@ def test_a_new_share_of_a_rate_gives_no_second_worth_of_attempts_at_once() -> No
     assert not turn.bucket.has_one(0)
     assert turn.bucket.has_one(200)
     assert turn.bucket.wait_s == 0.0
+
+
+class Nowhere:
+    """A transport for tests in which nothing is sent."""
+
+    async def send(self, request: AttemptRequest) -> Outcome:
+        raise AssertionError(request)
+
+
+class LateStore(MemoryStore):
+    """Its answers to ``beat`` are held until the test lets them go."""
+
+    def __init__(self) -> None:
+        super().__init__(MemoryDisk(), shared=True)
+        self.asked, self.answer = asyncio.Event(), asyncio.Event()
+
+    async def beat(self, owner: str, **times: int) -> Muster:
+        muster = await super().beat(owner, **times)
+        self.asked.set()
+        await self.answer.wait()
+        return muster
+
+
+@pytest.mark.parametrize("disabled", [False, True])
+async def test_what_was_changed_here_while_the_store_was_asked_is_not_undone_by_its_answer(disabled: bool) -> None:
+    store, clock = LateStore(), VirtualClock()
+    await store.open()
+    endpoint_id = (await store.register(["e"], now_ms=0))["e"].endpoint_id
+    committer = Committer(store, clock, Hooks(()), owner="me", lease_ms=60_000)
+    dispatcher = Dispatcher(store, Nowhere(), committer, clock, Random(1), Hooks(()), owner="me", lease_ms=60_000)
+    watch = FleetWatch(store, dispatcher, clock, owner="me", delivers=True)
+    dispatcher.configure([EndpointPolicy(endpoint_id, "e")], {})
+    turn = dispatcher.turns[endpoint_id]
+    if disabled:
+        dispatcher.disable(turn, "answered 410")
+    step = asyncio.ensure_future(watch.step())
+    await store.asked.wait()
+    if disabled:
+        await dispatcher.notes.write()
+    else:
+        await store.set_endpoint_state(endpoint_id, EndpointState.PAUSED, reason="by hand", now_ms=0)
+        dispatcher.pause(endpoint_id)
+    store.answer.set()
+    await step
+    assert not turn.active
+    await watch.step()
+    assert not turn.active
+    await store.set_endpoint_state(endpoint_id, EndpointState.ACTIVE, reason="", now_ms=0)
+    await watch.step()
+    assert turn.active
+    await store.close()

@@ -1,7 +1,7 @@
 """Connections to one database, as many as were asked for and no more; each transaction uses one.
 
-Nothing is kept in a session, so that a pooler in transaction mode may stand in between. What a transaction needs to be
-told, it is told by the text that begins it.
+What holds for all transactions is told when a connection is made. A pooler in transaction mode keeps no sessions: where
+one stands in between, each transaction is told by the text that begins it.
 
 Two bounds keep a worker from holding up the others. A transaction in which nothing is said for
 ``IDLE_IN_TRANSACTION_S_MAX`` is ended by the server: its worker was stopped, or cut off. And whatever a worker waits
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 
 import asyncpg
 
-from roombell.errors import StoreError
+from roombell.errors import StoreError, StoreUnavailable
 from roombell.stores.postgres.trouble import FOREIGN, leaves_connection_useless, store_error
 from roombell.stores.postgres.url import PostgresUrl
 
@@ -30,17 +30,26 @@ IDLE_IN_TRANSACTION_S_MAX: Final = 4
 APPLICATION: Final = "roombell"
 
 # Every hot statement touches few rows of tables that may be large: nested loops over indexes are right whatever
-# the statistics say, which are those of an empty table when a service is new.
-BEGIN: Final = (
-    "BEGIN; SET LOCAL enable_seqscan = off; SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; "
-    "SET LOCAL jit = off; "
-    f"SET LOCAL lock_timeout = '{LOCK_S_MAX}s'; "
-    f"SET LOCAL idle_in_transaction_session_timeout = '{IDLE_IN_TRANSACTION_S_MAX}s'"
+# the statistics say, which are those of an empty table when a service is new. So a statement has one plan, whatever it
+# is asked with; PostgreSQL would make one for each batch, which for small batches costs more than carrying it out.
+SETTINGS: Final = {
+    "enable_seqscan": "off",
+    "enable_hashjoin": "off",
+    "enable_mergejoin": "off",
+    "jit": "off",
+    "plan_cache_mode": "force_generic_plan",
+    "lock_timeout": f"{LOCK_S_MAX}s",
+    "idle_in_transaction_session_timeout": f"{IDLE_IN_TRANSACTION_S_MAX}s",
+}
+"""What holds in every transaction."""
+_BEGIN: Final = "BEGIN"
+_BEGIN_BEHIND_POOLER: Final = "; ".join(
+    ["BEGIN", *(f"SET LOCAL {name} = '{value}'" for name, value in SETTINGS.items())]
 )
+_DURABLE: Final = "; SET LOCAL synchronous_commit = on"
 
 if TYPE_CHECKING:
     from roombell.stores.postgres.driver import Connection
-_DURABLE: Final = "; SET LOCAL synchronous_commit = on"
 
 
 class Connections:
@@ -49,7 +58,7 @@ class Connections:
     def __init__(self, url: PostgresUrl) -> None:
         self._url = url
         self._pool: asyncpg.Pool[asyncpg.Record] | None = None
-        self._begin = BEGIN
+        self._begin = _BEGIN_BEHIND_POOLER if url.pooled else _BEGIN
 
     @property
     def where(self) -> str:
@@ -74,19 +83,23 @@ class Connections:
             statement_cache_size=0 if self._url.pooled else 200,
             max_inactive_connection_lifetime=60.0,
             reset=_nothing_to_reset,
-            server_settings={"application_name": APPLICATION},
+            server_settings={"application_name": APPLICATION} | ({} if self._url.pooled else SETTINGS),
         )
         try:
             await pool
+            async with pool.acquire(timeout=TRANSACTION_S_MAX):
+                self._pool = pool
+        except ValueError as error:  # what the URL says to the driver; some of it is an InterfaceError too
+            raise StoreError(f"{self.where} cannot be connected to: {error}") from error
         except FOREIGN as error:
             raise store_error(error, self.where) from error
-        except ValueError as error:
-            raise StoreError(f"{self.where} cannot be connected to: {error}") from error
-        self._pool = pool
+        finally:
+            if self._pool is None:
+                pool.terminate()
 
     def insist_on_durability(self) -> None:
         """The database was told to answer before what it writes is on disk; from now on not to us."""
-        self._begin = BEGIN + _DURABLE
+        self._begin += _DURABLE
 
     async def close(self) -> None:
         """Ends what is under way. Calling it twice is fine."""
@@ -122,16 +135,23 @@ class Connections:
         try:
             await connection.execute(self._begin)
             yield connection
-            await connection.execute("COMMIT")
+            await self._commit(connection)
         except asyncio.CancelledError:
             connection.terminate()  # whoever waits for a rollback may wait for a network that is gone
             raise
-        except FOREIGN as error:
+        except (StoreUnavailable, *FOREIGN) as error:
             await self._roll_back(connection, store_error(error, self.where))
             raise
         except BaseException:
             await self._roll_back(connection, None)
             raise
+
+    async def _commit(self, connection: Connection) -> None:
+        """:raises StoreUnavailable: whatever the server said. One that fails here may find the commit in its log."""
+        try:
+            await connection.execute("COMMIT")
+        except FOREIGN as error:
+            raise StoreUnavailable(str(store_error(error, self.where))) from error
 
     async def _roll_back(self, connection: Connection, error: StoreError | None) -> None:
         """A connection that cannot be trusted to be rolled back goes; the server ends its transaction with it."""

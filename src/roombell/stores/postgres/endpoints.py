@@ -18,11 +18,16 @@ _ENDPOINTS_ADD = query("endpoints_add")
 _ENDPOINTS_REMOVE = query("endpoints_remove")
 _ENDPOINT_CHANGE = query("endpoint_change")
 _ENDPOINT_HEALTH = query("endpoint_health")
+_LOCK = "SELECT pg_advisory_xact_lock(5940411)"
 
 
 async def register(connection: Connection, names: Seq[str], now_ms: int) -> dict[str, EndpointStatus]:
-    """As ``Store.register`` promises."""
+    """As ``Store.register`` promises.
+
+    Workers register one after another: two that list different endpoints would each hold what the other one removes.
+    """
     listed = [kept(name) for name in dict.fromkeys(names)]
+    await connection.execute(_LOCK)
     await connection.execute(_ENDPOINTS_ADD, listed, now_ms)
     await connection.execute(_ENDPOINTS_REMOVE, listed, now_ms)
     known = {status.name: status for status in await statuses(connection)}

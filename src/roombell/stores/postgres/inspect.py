@@ -28,6 +28,8 @@ class PostgresReport(msgspec.Struct, frozen=True):
     version_newest: int
     fsync: bool
     synchronous_commit: str
+    takes_writes: bool
+    """False for a standby."""
     workers: int
     now_ms: int
     """The database's time."""
@@ -53,6 +55,7 @@ async def inspect(url: PostgresUrl) -> PostgresReport:
                 version_newest=newest,
                 fsync=await connection.fetchval(_SETTING, "fsync") == "on",
                 synchronous_commit=await connection.fetchval(_SETTING, "synchronous_commit"),
+                takes_writes=await connection.fetchval(_SETTING, "transaction_read_only") == "off",
                 workers=0 if found is None else len(await connection.fetch(_WORKERS, now_ms)),
                 now_ms=now_ms,
                 endpoints=() if found is None else tuple(await endpoints.statuses(connection)),

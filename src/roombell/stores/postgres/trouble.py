@@ -33,13 +33,14 @@ _ERRORS: Final[dict[str, tuple[type[StoreError], str]]] = {
             "all hosts with target_session_attrs=read-write."
         ),
     ),
-    "28P01": (StoreError, "{where} refuses the password. Correct it in the store's URL."),
+    "28P01": (StoreError, "{where} refuses the password. Correct it in the store's URL, or in PGPASSWORD."),
     "28000": (StoreError, "{where} refuses this user from this machine. Look at its pg_hba.conf."),
     "3D000": (StoreError, "{where} does not exist. Make it: createdb, or CREATE DATABASE."),
     "42501": (
         StoreReadOnly,
         "{where} lets this user not do its work. Let it own the schema roombell, or GRANT CREATE ON DATABASE to it.",
     ),
+    "42704": (StoreError, "{where} does not know a setting that Roombell needs. It needs PostgreSQL 14 or newer."),
     "0A000": (StoreError, "{where} cannot do what Roombell needs. It needs PostgreSQL 14 or newer."),
     "XX001": (StoreCorrupt, "{where} is damaged. Restore it from a backup."),
     "XX002": (StoreCorrupt, "{where} has a damaged index. REINDEX it, or restore it from a backup."),
@@ -48,7 +49,16 @@ _ERRORS: Final[dict[str, tuple[type[StoreError], str]]] = {
 """By SQLSTATE: https://www.postgresql.org/docs/current/errcodes-appendix.html."""
 
 _CONNECTION_CLASSES: Final = ("08", "57")
-_GONE: Final = "{where} cannot be reached, or the connection broke. Roombell connects again by itself."
+_GONE: Final = (
+    "{where} cannot be reached, or the connection broke. See that it runs and that the URL names it; a worker that is "
+    "running connects again by itself."
+)
+_POOLED: Final = (
+    "{where} is a pooler, by what it says. Name the database's own address, for LISTEN, in the store's URL: "
+    "?listen=HOST:PORT"
+)
+_NO_SETTINGS: Final = "unsupported startup parameter"
+"""What PgBouncer says to settings of a session."""
 
 FOREIGN: Final = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError, UnicodeError, OverflowError)
 """What may come out of the driver."""
@@ -61,6 +71,8 @@ def store_error(error: Exception, where: str) -> StoreError:
     """
     if isinstance(error, StoreError):
         return error
+    if isinstance(error, asyncpg.ProtocolViolationError) and _NO_SETTINGS in str(error):
+        return StoreError(f"{_POOLED.format(where=where)} ({_said(error)})")
     if isinstance(error, asyncpg.PostgresError) and (code := error.sqlstate):
         kind, text = _ERRORS.get(code, (StoreError, "{where} refused the work."))
         if code not in _ERRORS and code.startswith(_CONNECTION_CLASSES):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from typing import Final
-from urllib.parse import parse_qsl, unquote, urlencode, urlsplit, urlunsplit
+from urllib.parse import SplitResult, parse_qsl, unquote, urlencode, urlsplit, urlunsplit
 
 import msgspec
 
@@ -12,6 +12,8 @@ from roombell.errors import UsageError
 SCHEMES: Final = ("postgresql", "postgres")
 POOL_SIZE_DEFAULT: Final = 5
 POOL_SIZE_MAX: Final = 100
+PORT_MAX: Final = 65_535
+_ESCAPES: Final = "in a user or password '#' is written %23, '/' %2F, '?' %3F, '@' %40 and ':' %3A"
 _OURS: Final = ("pool_size", "listen")
 _THEIRS: Final = (
     "sslmode",
@@ -76,8 +78,7 @@ def parse_url(url: str) -> PostgresUrl:
         raise UsageError("the URL cannot be read; write postgresql://user:password@host:5432/database") from None
     if parts.scheme not in SCHEMES or not url.startswith(f"{parts.scheme}://"):
         raise UsageError("expected postgresql://user:password@host:5432/database")
-    if parts.fragment:
-        raise UsageError("a '#' in a user or password is written %23")
+    _check_authority(parts)
     given = dict(parse_qsl(parts.query, keep_blank_values=True))
     unknown = [name for name in given if name not in _OURS and name not in _THEIRS]
     if unknown:
@@ -106,6 +107,17 @@ def masked(url: str) -> str:
     name, mark, query = shown.partition("?")
     pairs = [(key, "***" if "password" in key else value) for key, value in parse_qsl(query, keep_blank_values=True)]
     return f"{name}{mark}{urlencode(pairs, safe='*:,/')}"
+
+
+def _check_authority(parts: SplitResult) -> None:
+    """:raises UsageError: what stands between ``//`` and the database is not what was meant; a password may be torn."""
+    names = [name for name, _ in parse_qsl(parts.query, keep_blank_values=True)]
+    if parts.fragment or any("@" in text for text in (parts.path, *names)):
+        raise UsageError(_ESCAPES)
+    for host in parts.netloc.rpartition("@")[2].split(","):
+        port = host.rpartition("]")[2].partition(":")
+        if port[1] and not (port[2].isdecimal() and 1 <= int(port[2]) <= PORT_MAX):
+            raise UsageError(f"a port is a number from 1 to {PORT_MAX}; {_ESCAPES}")
 
 
 def _with(url: str, netloc: str, query: dict[str, str]) -> str:

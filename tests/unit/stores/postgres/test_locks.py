@@ -86,5 +86,29 @@ async def test_workers_on_the_same_lanes_never_wait_in_a_circle(postgres: Postgr
     assert {row[0]: (row[1], row[2]) for row in pending} == counted
     gaps = postgres.execute("SELECT id FROM roombell.lane WHERE last_sequence < kept OR pending > kept", database)
     assert gaps == []
-    ((deadlocks,),) = postgres.execute(f"SELECT deadlocks FROM pg_stat_database WHERE datname = '{database}'")
-    assert deadlocks == 0
+    assert deadlocks(postgres, database_url) == 0
+
+
+def deadlocks(postgres: PostgresServer, database_url: str) -> int:
+    """How often the server had to end somebody who waited in a circle."""
+    database = database_url.rpartition("/")[2]
+    ((count,),) = postgres.execute(f"SELECT deadlocks FROM pg_stat_database WHERE datname = '{database}'")
+    return count
+
+
+async def register_again_and_again(store: PostgresStore, draws: random.Random) -> None:
+    for _ in range(ROUNDS):
+        await store.register(draws.sample([f"endpoint-{n}" for n in range(8)], 4), now_ms=NOW_MS)
+
+
+async def test_workers_that_list_different_endpoints_never_wait_in_a_circle(
+    postgres: PostgresServer, database_url: str
+) -> None:
+    stores = [PostgresStore(parse_url(database_url)) for _ in range(WORKERS)]
+    for store in stores:
+        await store.open()
+    await stores[0].register([f"endpoint-{n}" for n in range(8)], now_ms=NOW_MS)
+    await asyncio.gather(*(register_again_and_again(store, random.Random(n)) for n, store in enumerate(stores)))
+    for store in stores:
+        await store.close()
+    assert deadlocks(postgres, database_url) == 0

@@ -13,7 +13,7 @@ import psycopg
 import pytest
 
 from roombell.stores.postgres import schema
-from roombell.stores.postgres.connections import BEGIN
+from roombell.stores.postgres.connections import SETTINGS
 from roombell.stores.postgres.queries import query
 from roombell.stores.postgres.store import PostgresStore
 from roombell.stores.postgres.url import parse_url
@@ -121,7 +121,7 @@ def filled(postgres: PostgresServer) -> str:
 
 @pytest.fixture
 async def connection(filled: str) -> AsyncIterator[asyncpg.Connection]:
-    connection = await asyncpg.connect(filled)
+    connection = await asyncpg.connect(filled, server_settings=SETTINGS)
     yield connection
     await connection.close()
 
@@ -130,6 +130,17 @@ def nodes(node: dict[str, object]) -> Iterator[dict[str, object]]:
     yield node
     for inner in node.get("Plans", ()):
         yield from nodes(inner)
+
+
+def literal(value: object) -> str:
+    """A parameter as SQL writes it: EXECUTE takes no others, and only EXECUTE shows the plan that is kept."""
+    if isinstance(value, list):
+        return f"ARRAY[{', '.join(map(literal, value))}]"
+    if value is None:
+        return "NULL"
+    if isinstance(value, bytes):
+        return f"'\\x{value.hex()}'::bytea"
+    return f"'{value}'" if isinstance(value, str) else str(value)
 
 
 def touched(node: dict[str, object]) -> float:
@@ -144,8 +155,10 @@ def touched(node: dict[str, object]) -> float:
 @pytest.mark.parametrize("name", sorted(ROWS_MAX))
 async def test_a_hot_statement_touches_few_of_a_million_rows(connection: asyncpg.Connection, name: str) -> None:
     parameters, rows_max = ROWS_MAX[name]
-    await connection.execute(BEGIN)
-    ((plan,),) = await connection.fetch(f"EXPLAIN (ANALYZE, FORMAT JSON) {query(name)}", *parameters)
+    given = f"({', '.join(map(literal, parameters))})" if parameters else ""
+    await connection.execute(f"PREPARE asked AS {query(name)}")
+    await connection.execute("BEGIN")
+    ((plan,),) = await connection.fetch(f"EXPLAIN (ANALYZE, FORMAT JSON) EXECUTE asked {given}")
     await connection.execute("ROLLBACK")
     found = list(nodes(json.loads(plan)[0]["Plan"]))
     scanned = [one["Relation Name"] for one in found if one["Node Type"] == "Seq Scan"]
@@ -155,7 +168,7 @@ async def test_a_hot_statement_touches_few_of_a_million_rows(connection: asyncpg
 
 async def test_working_a_leased_lane_touches_no_index(connection: asyncpg.Connection) -> None:
     """An event for a lane that is leased, and its settlement, are updates within the page (HOT)."""
-    await connection.execute(BEGIN)
+    await connection.execute("BEGIN")
     before = await connection.fetchrow(HOT)
     leased = [KEYS + 50 * n for n in range(10)]
     columns = (

@@ -7,11 +7,13 @@ import asyncio
 import asyncpg
 import pytest
 
+from roombell.cli.database_checks import check_database
 from roombell.errors import StoreError, StoreFull, StoreReadOnly, StoreUnavailable
 from roombell.stores.postgres.store import PostgresStore
 from roombell.stores.postgres.trouble import store_error
 from roombell.stores.postgres.url import parse_url
 from roombell.testing.store_driver import NOW_MS, StoreDriver, event
+from support.pgbouncer import PROGRAM, PgBouncer
 from support.postgres import PostgresServer
 
 SOON_S = 60.0
@@ -126,6 +128,7 @@ async def test_a_database_that_answers_before_the_disk_is_made_to_wait_for_it(
         ("57P01", StoreUnavailable),
         ("08006", StoreUnavailable),
         ("57P05", StoreUnavailable),
+        ("42704", StoreError),
         ("28P01", StoreError),
         ("42883", StoreError),
     ],
@@ -142,3 +145,25 @@ async def test_a_store_that_is_not_open_says_so(database_url: str) -> None:
     store = PostgresStore(parse_url(database_url))
     with pytest.raises(StoreError, match="not open"):
         await store.prune(before_ms=NOW_MS, limit=1)
+
+
+async def test_what_the_driver_cannot_read_in_a_url_is_said_when_the_store_is_opened(database_url: str) -> None:
+    store = PostgresStore(parse_url(f"{database_url}?sslmode=sometimes"))
+    with pytest.raises(StoreError, match=r"cannot be connected to: .*sslmode"):
+        await store.open()
+
+
+@pytest.mark.skipif(PROGRAM is None, reason="pgbouncer is not here")
+async def test_a_pooler_that_is_not_named_as_one_is_recognised(postgres: PostgresServer, database_url: str) -> None:
+    with PgBouncer(postgres) as pooler:
+        unnamed = pooler.url(database_url.rpartition("/")[2]).partition("?")[0]
+        with pytest.raises(StoreError, match=r"listen=HOST:PORT"):
+            await PostgresStore(parse_url(unnamed)).open()
+
+
+def test_the_doctor_finds_a_database_that_takes_no_writes(postgres: PostgresServer, database_url: str) -> None:
+    database = database_url.rpartition("/")[2]
+    assert "store: read-only" not in [found.check for found in check_database(parse_url(database_url), 0)]
+    postgres.execute(f"ALTER DATABASE {database} SET default_transaction_read_only = on")
+    found = {one.check: one for one in check_database(parse_url(database_url), 0)}
+    assert "target_session_attrs" in found["store: read-only"].mend

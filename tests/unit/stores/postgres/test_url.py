@@ -32,11 +32,24 @@ def test_with_several_hosts_the_one_that_takes_writes_is_looked_for() -> None:
         ("postgresql://me@a/b?pool_size=x", "from 1 to 100"),
         ("postgresql://me@a/b?listen=db", "HOST:PORT"),
         ("postgresql://[::1/b", "cannot be read"),
+        ("postgresql://me@a:54x/b", "from 1 to 65535"),
+        ("postgresql://me@a:5432,b:0/b", "from 1 to 65535"),
+        ("postgresql://me:hu/sh@a/b", "%2F"),
+        ("postgresql://me:12/hush@a/b", "%2F"),
+        ("postgresql://me:hu?sh@a/b", "%3F"),
+        ("postgresql://me:12?hush@a/b", "%3F"),
+        ("postgresql://me:hu#sh@a/b", "%23"),
     ],
 )
 def test_a_wrong_url_is_refused_with_what_was_expected(url: str, said: str) -> None:
-    with pytest.raises(UsageError, match=said):
+    with pytest.raises(UsageError, match=said) as caught:
         parse_url(url)
+    assert "hu" not in str(caught.value)
+
+
+@pytest.mark.parametrize("hosts", ["[::1]", "[::1]:5432", "a", "a:1,b", "me:p%40ss@[::1]:5432,b:65535"])
+def test_hosts_and_ports_are_taken(hosts: str) -> None:
+    assert f"//{hosts}/b" in parse_url(f"postgresql://{hosts}/b").dsn
 
 
 @pytest.mark.parametrize(
