@@ -7,8 +7,10 @@ from collections.abc import AsyncIterator
 import aiohttp
 import pytest
 from livekit.protocol import models, rtc
+from livekit.protocol import room as room_messages
 
 from roombell.rooms.media.channels import LOSSY, RELIABLE
+from roombell.rooms.media.forwarding import Source
 from roombell.rooms.signalling.data import relay
 from roombell.rooms.signalling.session import Session
 from roombell.signing import VideoGrants
@@ -82,3 +84,21 @@ async def test_data_of_somebody_who_may_send_none_goes_nowhere(server: Server) -
         for label in (RELIABLE, LOSSY):
             relay(server.rooms._sessions, only_session(server), label, packet)
         assert bot.data == ()
+
+
+@pytest.mark.parametrize("path", ["/rtc", "/rtc/v1"])
+async def test_who_may_not_subscribe_gets_nothing_until_it_may(server: Server, path: str) -> None:
+    deaf = VideoGrants(room_join=True, room="lab", can_subscribe=False)
+    socket = await server.open(path, access_token=token(grants=deaf))
+    await socket.get("join")
+    session, hub = only_session(server), server.rooms.hub
+    with hub.scripted("bot", room="lab") as bot:
+        sid = bot.publish("microphone", media=False)
+        server.rooms._sessions.sources[sid] = Source("audio", lambda _: None, 1)
+        hub.do(hub.tracks.media, bot.sid, sid)
+        assert sid not in session.peer.subscriptions
+        rights = models.ParticipantPermission(can_subscribe=True)
+        update = room_messages.UpdateParticipantRequest(room="lab", identity="alice", permission=rights)
+        hub.do(hub.participants.update, update)
+        assert sid in session.peer.subscriptions
+    assert sid not in session.peer.subscriptions
