@@ -5,46 +5,20 @@ from __future__ import annotations
 import asyncio
 import gc
 from collections import Counter
-from collections.abc import AsyncIterator
 
 import aioice
-import pytest
 from aiortc import RTCDtlsTransport, RTCSctpTransport
 
-from roombell.rooms.effects import Happened
 from roombell.rooms.media.forwarding import Sink, Source
 from roombell.rooms.media.peer import Peer
-from roombell.rooms.server import RoomServer
 from roombell.rooms.signalling.session import Session
-from roombell.rooms.threaded import TEST_KEYS, LiveKitServer
 from support.livekit_client import joined
+from support.running_rooms import Running, running_rooms
 
 WAVES = 3
 AT_ONCE = 6
+server = running_rooms
 OF_THE_SERVER = (Session, Peer, Source, Sink, RTCDtlsTransport, RTCSctpTransport, aioice.Connection)
-
-
-class Running:
-    """A room server in the test's own event loop, with what happened in it."""
-
-    def __init__(self) -> None:
-        self.events: list[Happened] = []
-        self.rooms = RoomServer(events=self.events.append, keys=TEST_KEYS, port=0, media_addresses=["127.0.0.1"])
-        self.tokens = LiveKitServer()
-
-    @property
-    def url(self) -> str:
-        return self.rooms.url.replace("http", "ws")
-
-    def token(self, *arguments: object) -> str:
-        return self.tokens.token(*arguments)
-
-
-@pytest.fixture
-async def server() -> AsyncIterator[Running]:
-    running = Running()
-    async with running.rooms:
-        yield running
 
 
 async def test_every_join_has_its_left_and_nothing_stays_behind(server: Running) -> None:

@@ -109,7 +109,8 @@ async def _serve(settings: Settings, signer: str, address: tuple[str, int], scre
         _announce(screen.output, settings, signer, f"http://{host_to_reach((host,))}:{server.port}")
         number = await stopped_by
     except ConfigError as error:
-        raise cannot_listen(error, "A LiveKit server may run there; another port: --port.") from None
+        mend = "A LiveKit server may run there: --port takes another port. --host takes an address of this machine."
+        raise cannot_listen(error, mend) from None
     finally:
         await server.stop()
         await webhooks.stop(grace_s=STOP_TIMEOUT_S)

@@ -11,6 +11,7 @@ import logging
 import os
 import signal
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from typing import Final
 
 import msgspec
@@ -35,6 +36,9 @@ DEV_ENDPOINT: Final = "roombell-dev"
 """The name of the endpoint that ``--dev`` adds."""
 
 _log: Final = logging.getLogger("roombell.serve")
+
+LAST_EVENTS_TIMEOUT_S: Final = 1.0
+"""How long the rooms' last events may take to be delivered before the service stops listening."""
 
 
 class _Front:
@@ -82,6 +86,8 @@ class Serving:
         self._clock = FollowingClock()
         self.rooms = None if rooms_port is None else self._make_rooms(rooms_port)
         self._service = self._make_service()
+        self._taking: set[asyncio.Future[Accepted]] = set()
+        """Events of the rooms that are not on disk so far."""
         self._stopping = asyncio.Event()
         self._stopped_by: signal.Signals | None = None
         self._reloading = asyncio.Lock()
@@ -148,11 +154,22 @@ class Serving:
         await asyncio.gather(*self._reloads, return_exceptions=True)
         if self.rooms is not None:
             await self.rooms.stop()
+            await self._deliver_last_events()
         await self._service.stop()
         if self._front.notifier is not None:
             await self._front.notifier.stop(grace_s=max(0.0, deadline_s - loop.time()))
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             loop.remove_signal_handler(number)
+
+    async def _deliver_last_events(self) -> None:
+        """The rooms' end is told to our own endpoint too, which is gone a moment later."""
+        notifier = self._front.notifier
+        if notifier is None or not notifier.running:
+            return
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LAST_EVENTS_TIMEOUT_S):
+                await asyncio.gather(*self._taking, return_exceptions=True)
+                await notifier.drain()
 
     def _make_service(self) -> Service:
         settings = self._settings
@@ -173,9 +190,13 @@ class Serving:
     def _take(self, event: WebhookEvent) -> None:
         """An event of the rooms goes where LiveKit's go."""
         try:
-            self._front.submit(event).add_done_callback(_tell_lost)
+            taking = self._front.submit(event)
         except RoombellError as error:
             _log.error("Lost %s: %s", event, error)
+            return
+        self._taking.add(taking)
+        taking.add_done_callback(self._taking.discard)
+        taking.add_done_callback(_tell_lost)
 
     def _with_dev_endpoint(self, settings: Settings) -> Settings:
         if not settings.dev:

@@ -69,7 +69,7 @@ class GrantsChanged(msgspec.Struct, frozen=True):
 
 
 class DataSent(msgspec.Struct, frozen=True):
-    """Data for the reader, from the server."""
+    """Data for the reader, from the server or another participant."""
 
     packet: models.DataPacket
 

@@ -14,6 +14,7 @@ from roombell.rooms.refusals import Code, Refused
 from roombell.signing import AccessClaims, VideoGrants
 
 _SOURCES: Final = frozenset(models.TrackSource.keys())
+_NAME_BY_SOURCE: Final = {number: name.lower() for name, number in models.TrackSource.items()}
 _KINDS: Final = frozenset(models.ParticipantInfo.Kind.keys())
 _KIND_DETAILS: Final = frozenset(models.ParticipantInfo.KindDetail.keys())
 
@@ -75,7 +76,7 @@ def grants_of(participant: models.ParticipantInfo, room: str) -> AccessClaims:
             can_publish=permission.can_publish,
             can_subscribe=permission.can_subscribe,
             can_publish_data=permission.can_publish_data,
-            can_publish_sources=tuple(models.TrackSource.Name(one).lower() for one in permission.can_publish_sources),
+            can_publish_sources=tuple(_NAME_BY_SOURCE.get(one, "unknown") for one in permission.can_publish_sources),
             can_update_own_metadata=permission.can_update_metadata,
             can_subscribe_metrics=permission.can_subscribe_metrics,
             can_manage_agent_session=permission.can_manage_agent_session,

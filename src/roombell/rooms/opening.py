@@ -93,7 +93,7 @@ class Rooms:
         )
         if request.HasField("topic"):
             packet.user.topic = request.topic
-        for one in _addressed(room, request):
+        for one in addressed(room, request.destination_sids, request.destination_identities):
             self._world.tell(one, DataSent(packet))
 
     def due(self, name: str) -> None:
@@ -152,9 +152,9 @@ def check_bytes(what: str, text: str, bytes_max: int) -> None:
         raise Refused(Code.INVALID_ARGUMENT, f"{what} size exceeds limits")
 
 
-def _addressed(room: Room, request: room_messages.SendDataRequest) -> tuple[Participant, ...]:
-    everybody = tuple(room.participants.values())
-    if not request.destination_sids and not request.destination_identities:
+def addressed(room: Room, sids: Iterable[str], identities: Iterable[str]) -> tuple[Participant, ...]:
+    """Those that are named; everybody where nobody is."""
+    everybody, named = tuple(room.participants.values()), (frozenset(sids), frozenset(identities))
+    if not any(named):
         return everybody
-    sids, identities = set(request.destination_sids), set(request.destination_identities)
-    return tuple(one for one in everybody if one.info.sid in sids or one.info.identity in identities)
+    return tuple(one for one in everybody if one.info.sid in named[0] or one.info.identity in named[1])

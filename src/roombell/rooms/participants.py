@@ -11,7 +11,7 @@ from livekit.protocol import room as room_messages
 from roombell.rooms.effects import DataSent, GrantsChanged, Moved, SubscriptionsChanged, Tell
 from roombell.rooms.leaving import Leaving
 from roombell.rooms.lifecycle import ParticipantMove
-from roombell.rooms.opening import Rooms, check_bytes, check_chars
+from roombell.rooms.opening import Rooms, addressed, check_bytes, check_chars
 from roombell.rooms.refusals import Code, Refused, no_room, not_allowed
 from roombell.rooms.tracks import Tracks, may_publish
 from roombell.rooms.world import DEPENDENT_KINDS, Participant, Room, World, copy_of_room, told
@@ -182,6 +182,23 @@ class Participants:
         """
         self._world.tell(self._world.participant(sid), DataSent(packet))
 
+    def relay(self, sid: str, packet: models.DataPacket) -> None:
+        """A participant's data for those that it names; for all others in its room where it names nobody.
+
+        What the packet says of who sends it does not count.
+
+        :raises Refused: it is gone, or may not send.
+        """
+        sender = self._world.participant(sid)
+        if not sender.info.permission.can_publish_data:
+            raise not_allowed()
+        user = packet.user
+        identities = (*packet.destination_identities, *user.destination_identities)
+        _sign(packet, sender.info)
+        for one in addressed(sender.room, user.destination_sids, identities):
+            if one is not sender:
+                self._world.tell(one, DataSent(packet))
+
     def move(self, room_name: str, identity: str, destination: str) -> models.ParticipantInfo:
         """Puts a participant in another room, which is made if need be. Its tracks and its session go with it.
 
@@ -298,6 +315,12 @@ class Participants:
     def _tell_change(self, participant: Participant) -> None:
         self._world.tell_all(participant)
         self._world.tell(participant, GrantsChanged(told(participant)))
+
+
+def _sign(packet: models.DataPacket, sender: models.ParticipantInfo) -> None:
+    packet.participant_identity, packet.participant_sid = sender.identity, sender.sid
+    if packet.HasField("user"):
+        packet.user.participant_identity, packet.user.participant_sid = sender.identity, sender.sid
 
 
 def _creation(joining: Joining) -> room_messages.CreateRoomRequest:

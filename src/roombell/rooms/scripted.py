@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import TYPE_CHECKING, Final
 
@@ -81,7 +81,7 @@ class Scripted:
 
     @property
     def data(self) -> tuple[models.DataPacket, ...]:
-        """The packets that the server sent it."""
+        """The packets that it was sent, by the server and by other participants."""
         return tuple(one.packet for one in self.notices if isinstance(one, DataSent))
 
     def join(self) -> None:
@@ -136,8 +136,20 @@ class Scripted:
         """Changes what it says of itself, which its token must allow."""
         self._hub.do(self._hub.participants.update_self, self.sid, name, metadata, attributes or {})
 
+    def send(self, payload: bytes, *, topic: str = "", to: Iterable[str] = (), lossy: bool = False) -> None:
+        """Sends data to the participants of these identities; to all others in the room where none is given."""
+        packet = models.DataPacket(
+            kind=models.DataPacket.LOSSY if lossy else models.DataPacket.RELIABLE, destination_identities=to
+        )
+        packet.user.payload = payload
+        if topic:
+            packet.user.topic = topic
+        self._relay(packet)
+
     def answer(self, method: str, with_: Callable[[str], str]) -> None:
-        """From now on the server's calls of ``method`` are answered with what ``with_`` makes of their payload."""
+        """From now on calls of ``method``, by the server and by other participants, are answered with what ``with_``
+        makes of their payload.
+        """
         self._answers[method] = with_
 
     def tell(self, notice: Notice) -> None:
@@ -151,17 +163,24 @@ class Scripted:
             case TrackRemoved():
                 self.tracks = {name: sid for name, sid in self.tracks.items() if sid != notice.track_sid}
             case DataSent() if notice.packet.HasField("rpc_request"):
-                self._answer(notice.packet.rpc_request)
+                self._answer(notice.packet.rpc_request, caller=notice.packet.participant_identity)
             case _:
                 pass
 
-    def _answer(self, request: models.RpcRequest) -> None:
+    def _answer(self, request: models.RpcRequest, caller: str) -> None:
         response = models.RpcResponse(request_id=request.id)
         if request.method in self._answers:
             response.payload = self._answers[request.method](request.payload)
         else:
             response.error.code, response.error.message = 1400, "Method not supported at destination"
-        self._hub.calls.take(self.sid, models.DataPacket(rpc_response=response))
+        if not self._hub.calls.take(self.sid, models.DataPacket(rpc_response=response)):
+            self._relay(
+                models.DataPacket(destination_identities=[caller], rpc_ack=models.RpcAck(request_id=request.id))
+            )
+            self._relay(models.DataPacket(destination_identities=[caller], rpc_response=response))
+
+    def _relay(self, packet: models.DataPacket) -> None:
+        self._hub.do(self._hub.participants.relay, self.sid, packet)
 
     def _track(self, name: str) -> str:
         sid = self.tracks.get(name, name)

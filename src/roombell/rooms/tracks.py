@@ -14,6 +14,9 @@ from roombell.rooms.world import Participant, Track, World, copy_of_track
 
 DEFAULT_MIME: Final = {models.AUDIO: "audio/opus", models.VIDEO: "video/VP8", models.DATA: ""}
 
+REQUEST_BYTES_MAX: Final = 16_000
+"""What a track may say of itself: everybody in the room is told it, again and again."""
+
 
 class Tracks:
     """The life of tracks. A participant is named by its sid."""
@@ -26,9 +29,11 @@ class Tracks:
 
         Asking again with the ``cid`` of a track that has no media yet gives the same track.
 
-        :raises Refused: the participant is gone, may not publish this, or has too many tracks.
+        :raises Refused: the participant is gone, may not publish this, or has too many tracks; or the request is none
+            that can be told to others.
         """
         participant = self._world.participant(participant_sid)
+        _check(request)
         if not may_publish(participant.info.permission, request.source):
             raise not_allowed()
         track = self._awaited(participant, request.cid)
@@ -185,6 +190,13 @@ def may_publish(permission: models.ParticipantPermission, source: models.TrackSo
     """Whether the permission covers a track of this source. No list of sources means all."""
     sources = permission.can_publish_sources
     return permission.can_publish and (not sources or source in sources)
+
+
+def _check(request: rtc.AddTrackRequest) -> None:
+    if request.type not in DEFAULT_MIME:
+        raise Refused(Code.INVALID_ARGUMENT, f"there is no track type {request.type}")
+    if request.ByteSize() > REQUEST_BYTES_MAX:
+        raise Refused(Code.INVALID_ARGUMENT, "track request size exceeds limits")
 
 
 def _of(participant: Participant, track_sid: str) -> Track:

@@ -107,7 +107,7 @@ class DevRooms:
         """``GET /`` where there are rooms. It may run its own scripts and talk to the room server, and nothing else."""
         policy = (
             "default-src 'none'; script-src 'self'; style-src 'self'; img-src data:; media-src blob: mediastream:; "
-            f"connect-src 'self' ws://*:{self.port} http://*:{self.port}; worker-src blob:; "
+            f"connect-src 'self' {self._sources}; worker-src blob:; "
             "frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
         )
         headers = (
@@ -117,6 +117,14 @@ class DevRooms:
             (b"cache-control", b"no-store"),
         )
         return Response(200, _read("rooms.html"), HTML, headers)
+
+    @property
+    def _sources(self) -> str:
+        """Where the page finds the room server: at the names under which it gets tokens, but for ``[::1]``, which a
+        policy cannot say.
+        """
+        hosts = dict.fromkeys(host for host in (*_LOCAL_HOSTS, self._host) if "[" not in host and ":" not in host)
+        return " ".join(f"{scheme}://{host}:{self.port}" for host in hosts for scheme in ("ws", "http"))
 
     def _token(self, request: Request) -> Response:
         """``GET /dev/token?room=…&identity=…``: lets the page's user join. Only pages of this machine may ask: a name

@@ -178,3 +178,15 @@ async def test_the_rooms_of_serve_dev_deliver_what_a_recording_names_too(start):
         received = await own.wait_for(2)
         assert [one.event.type for one in received] == ["egress_started", "egress_ended"]
         assert await service.stop() == 0
+
+
+async def test_the_end_of_the_rooms_is_shown_by_serve_dev_before_it_stops(start, tmp_path):
+    (tmp_path / "keys.yaml").write_text(f"keys: {{APItest: {SECRET}}}\nwebhook: {{api_key: APItest}}\n")
+    config = str(tmp_path / "keys.yaml")
+    service = await start("serve", "--dev", "--config", config, "--port", "0", "--rooms-port", "0")
+    port = (await service.until(r"ws://127\.0\.0\.1:(\d+)"))[1]
+    async with api.LiveKitAPI(f"http://127.0.0.1:{port}", "APItest", SECRET) as lk:
+        await lk.room.create_room(api.CreateRoomRequest(name="demo"))
+    await service.until("room_started")
+    assert await service.stop(signal.SIGINT) == 130
+    assert any("room_finished" in line for line in service.lines), service.lines

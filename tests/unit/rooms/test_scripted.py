@@ -145,3 +145,28 @@ async def test_a_track_without_media_is_not_published(hub: Hub, seen: list[str])
         assert alice.info.name == "A"
         hub.do(hub.rooms.send_data, messages.SendDataRequest(room="demo", data=b"hi"))
         assert alice.data[0].user.payload == b"hi"
+
+
+async def test_scripted_participants_send_each_other_data_and_call_each_other(hub: Hub) -> None:
+    async with (
+        hub,
+        hub.scripted("alice", room="demo") as alice,
+        hub.scripted("bob", room="demo") as bob,
+        hub.scripted("carol", room="demo") as carol,
+    ):
+        alice.send(b"for all", topic="chat")
+        alice.send(b"for bob", to=["bob"], lossy=True)
+        assert [(one.participant_identity, one.user.payload, one.user.topic) for one in bob.data] == [
+            ("alice", b"for all", "chat"),
+            ("alice", b"for bob", ""),
+        ]
+        assert [one.kind for one in bob.data] == [models.DataPacket.RELIABLE, models.DataPacket.LOSSY]
+        assert [one.user.participant_sid for one in carol.data] == [alice.sid]
+        assert alice.data == ()
+
+
+async def test_who_may_send_no_data_is_refused(hub: Hub) -> None:
+    rights = models.ParticipantPermission(can_subscribe=True)
+    async with hub, hub.scripted("alice", room="demo", permission=rights) as alice:
+        with pytest.raises(Refused, match="permissions denied"):
+            alice.send(b"hello")

@@ -82,7 +82,9 @@ async def test_the_page_may_run_its_own_scripts_only(running: DevRooms) -> None:
     answer = running.page(request())
     policy = dict(answer.headers)[b"content-security-policy"].decode()
     assert "default-src 'none'; script-src 'self'; style-src 'self'" in policy
-    assert f"connect-src 'self' ws://*:{running.port}" in policy
+    port = running.port
+    sources = f"ws://localhost:{port} http://localhost:{port} ws://127.0.0.1:{port} http://127.0.0.1:{port}"
+    assert f"connect-src 'self' {sources};" in policy
     assert b"<script>" not in answer.body
     assert b"style=" not in answer.body
 

@@ -256,4 +256,5 @@ class Sink:
 
 
 def _nack(from_ssrc: int, ssrc: int, missed: range) -> RtcpRtpfbPacket:
-    return RtcpRtpfbPacket(RTCP_RTPFB_NACK, from_ssrc, ssrc, [sequence & 0xFFFF for sequence in missed])
+    # In rising order also where the numbers go round: aiortc cannot pack others.
+    return RtcpRtpfbPacket(RTCP_RTPFB_NACK, from_ssrc, ssrc, sorted(sequence & 0xFFFF for sequence in missed))

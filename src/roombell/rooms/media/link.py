@@ -23,7 +23,7 @@ from aiortc.rtp import (
 
 from roombell.rooms.media import rtp
 from roombell.rooms.media.forwarding import Sink, Source
-from roombell.rooms.media.sdp import Description, Section
+from roombell.rooms.media.sdp import SECTIONS_MAX, Description, SdpError, Section
 from roombell.rooms.media.transport import Transport
 
 REPORT_INTERVAL_S: Final = 1.0
@@ -69,8 +69,13 @@ class Link:
         self._timer: asyncio.TimerHandle | None = None
 
     def source(self, mid: str, kind: str) -> Source:
-        """The source of a section, made where there is none."""
+        """The source of a section, made where there is none.
+
+        :raises SdpError: there have been too many sections.
+        """
         if mid not in self.sources:
+            if len(self.sources) >= SECTIONS_MAX:
+                raise SdpError(f"The client has sent in {SECTIONS_MAX} sections, and begins another.")
             self.sources[mid] = Source(kind, self.transport.send_rtcp, self._ssrc)
             if self._timer is None:
                 self._timer = self._loop.call_later(REPORT_INTERVAL_S, self._report)

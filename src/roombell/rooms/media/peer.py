@@ -83,6 +83,7 @@ class Peer:
         two_and_subscriber = not is_single and is_subscriber_primary
         self._publisher = link(is_primary=not two_and_subscriber, is_controlling=False)
         self._subscriber = self._publisher if is_single else link(is_primary=two_and_subscriber, is_controlling=True)
+        self._primary = self._subscriber if two_and_subscriber else self._publisher
         now_s = asyncio.get_running_loop().time
         self.subscriptions = Subscriptions(self._subscriber, secrets.token_hex(8), now_s)
         self._offered: sdp.Description | None = None
@@ -90,6 +91,11 @@ class Peer:
         self._version = 0
         self._gathered: set[Link] = set()
         self._early: dict[Link, list[str]] = {self._publisher: [], self._subscriber: []}
+
+    @property
+    def is_connecting(self) -> bool:
+        """Whether the primary connection is on its way up."""
+        return self._primary.transport.state == "connecting"
 
     async def take_offer(self, text: str) -> tuple[Published, ...]:
         """Takes a client's offer; ``answer`` answers it.

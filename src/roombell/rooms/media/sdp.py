@@ -23,6 +23,7 @@ SCTP_PROTOCOL: Final = "UDP/DTLS/SCTP"
 
 _PAYLOAD_TYPE_MAX: Final = 127
 _WORDS_MIN: Final = 4
+_DIGITS_MAX: Final = len(f"{2**32}")
 _DIRECTIONS: Final = ("sendrecv", "sendonly", "recvonly", "inactive")
 
 
@@ -90,9 +91,9 @@ class Section(Lines, frozen=True):
             feedback.setdefault(payload_type, []).append(kind)
         mapped = dict(_by_payload_type(self.all("rtpmap")))
         return tuple(
-            Codec.from_rtpmap(int(form), mapped[form], parameters.get(form, ""), tuple(feedback.get(form, ())))
-            for form in self.formats
-            if form in mapped and form.isascii() and form.isdecimal() and int(form) <= _PAYLOAD_TYPE_MAX
+            Codec.from_rtpmap(number, mapped[form], parameters.get(form, ""), tuple(feedback.get(form, ())))
+            for form in dict.fromkeys(self.formats)
+            if form in mapped and (number := _number(form)) is not None and number <= _PAYLOAD_TYPE_MAX
         )
 
     @property
@@ -100,17 +101,17 @@ class Section(Lines, frozen=True):
         """The RTP header extensions: id and URI."""
         found = []
         for value in self.all("extmap"):
-            number, _, rest = value.partition(" ")
-            number = number.partition("/")[0]
-            if number.isascii() and number.isdecimal() and rest:
-                found.append((int(number), rest.split()[0]))
+            head, _, rest = value.partition(" ")
+            number = _number(head.partition("/")[0])
+            if number is not None and rest.strip():
+                found.append((number, rest.split()[0]))
         return tuple(found)
 
     @property
     def ssrc(self) -> int | None:
         """The first SSRC that is announced: that of the media itself, not of its repetition."""
-        word = (self.get("ssrc") or "").partition(" ")[0]
-        return int(word) if word.isascii() and word.isdecimal() and int(word) < 2**32 else None
+        number = _number((self.get("ssrc") or "").partition(" ")[0])
+        return number if number is not None and number < 2**32 else None
 
 
 class Description(Lines, frozen=True):
@@ -167,15 +168,20 @@ def render(description: Description, *, session_id: int, version: int) -> str:
 
 def _section(block: list[str]) -> Section:
     words = block[0][2:].split()
-    if len(words) < _WORDS_MIN or not words[1].partition("/")[0].isdecimal():
+    port = _number(words[1].partition("/")[0]) if len(words) >= _WORDS_MIN else None
+    if port is None:
         raise SdpError(f"The section {block[0][:80]!r} has no kind, port, protocol and format.")
-    port = int(words[1].partition("/")[0])
     return Section(_attributes(block[1:]), words[0], port, words[2], tuple(words[3:]))
 
 
 def _attributes(lines: list[str]) -> tuple[tuple[str, str], ...]:
     pairs = (line[2:].partition(":") for line in lines if line.startswith("a="))
     return tuple((name, value) for name, _, value in pairs)
+
+
+def _number(text: str) -> int | None:
+    """None where it is no number, or a longer one than there is in a description."""
+    return int(text) if text.isascii() and text.isdecimal() and len(text) <= _DIGITS_MAX else None
 
 
 def _attribute_line(attribute: tuple[str, str]) -> str:

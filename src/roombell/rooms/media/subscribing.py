@@ -14,7 +14,7 @@ import msgspec
 from roombell.rooms.media.codecs import forwarded
 from roombell.rooms.media.forwarding import Sink, Source
 from roombell.rooms.media.negotiation import Planned, Stream
-from roombell.rooms.media.sdp import Description
+from roombell.rooms.media.sdp import SECTIONS_MAX, Description
 
 
 class Wish(msgspec.Struct, frozen=True):
@@ -108,7 +108,8 @@ class Subscriptions:
     def place_in(self, offer: Description) -> None:
         """Gives what waits the sections of a client's offer in which it is ready to receive."""
         for section in offer.sections:
-            if section.receives and section.kind in ("audio", "video") and section.mid not in self._slots:
+            is_new = section.mid not in self._slots and len(self._slots) < SECTIONS_MAX
+            if section.receives and section.kind in ("audio", "video") and is_new:
                 self._slots[section.mid] = Slot(section.mid, section.kind)
         self._fill()
         self.use_codecs(offer)

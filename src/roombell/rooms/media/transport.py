@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
+from ipaddress import ip_address
 from typing import Final
 
 from aioice import Candidate
@@ -20,6 +21,8 @@ CONNECT_TIMEOUT_S: Final = 20.0
 """How long ICE and DTLS may take; LiveKit's clients give up after 15 s."""
 
 _CANDIDATES_MAX: Final = 64
+_PORT_MAX: Final = 65_535
+_IP_VERSION: Final = 4
 _log: Final = logging.getLogger("roombell.rooms.media")
 
 
@@ -80,9 +83,12 @@ class Transport:
     async def gather(self) -> None:
         """Opens the sockets.
 
-        :raises OSError: none could be opened.
+        :raises OSError: none could be opened, or it was closed meanwhile.
         """
         await self._ice.connection.gather_candidates()
+        if self._state == "closed":
+            await self._ice.connection.close()
+            raise ConnectionAbortedError("The transport was closed while it opened its sockets.")
 
     async def use(self, remote: RemoteEnd, *, has_data: bool) -> None:
         """Takes the other end's parameters: begins to connect, or restarts ICE where they are others than before."""
@@ -105,15 +111,13 @@ class Transport:
         Names under ``.local`` are passed over too: who hides an address behind one sends its checks from there, and is
         answered.
         """
-        try:
-            candidate = Candidate.from_sdp(text)
-        except ValueError:
+        candidate = _candidate(text)
+        if candidate is None:
             return
-        is_usable = candidate.transport.lower() == "udp" and not candidate.host.endswith(".local")
         connection = self._newest
         known = connection.remote_candidates
         is_new = (candidate.host, candidate.port) not in {(one.host, one.port) for one in known}
-        if is_usable and is_new and self._state != "closed" and len(known) < _CANDIDATES_MAX:
+        if is_new and self._state != "closed" and len(known) < _CANDIDATES_MAX:
             await connection.add_remote_candidate(candidate)
 
     def send_rtp(self, packet: bytes) -> None:
@@ -166,6 +170,9 @@ class Transport:
         connection = IceConnection(self._addresses, is_controlling=self._ice.connection.ice_controlling)
         _take_remote(connection, remote)
         await connection.gather_candidates()
+        if self._state == "closed":
+            await connection.close()
+            return
         unused, self._next = self._next, connection
         if unused is not None:
             await unused.close()
@@ -198,6 +205,17 @@ class Transport:
         if self._state not in ("failed", "closed"):
             self._state = "failed"
             self._on_state("failed")
+
+
+def _candidate(text: str) -> Candidate | None:
+    """The address as aioice takes it; None for what is none, and for what this server does not send to."""
+    try:
+        candidate = Candidate.from_sdp(text)
+        address = ip_address(candidate.host)
+    except ValueError:
+        return None
+    is_usable = candidate.transport.lower() == "udp" and address.version == _IP_VERSION
+    return candidate if is_usable and 0 < candidate.port <= _PORT_MAX else None
 
 
 def _take_remote(connection: IceConnection, remote: RemoteEnd) -> None:

@@ -1,4 +1,4 @@
-"""Data from one participant to the others: everybody in its room, or those it names."""
+"""Data of a participant, as its client sends it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _log: Final = logging.getLogger("roombell.rooms.signalling")
 
 
 def relay(sessions: Sessions, sender: Session, label: str, message: bytes) -> None:
-    """Passes a message on, with the sender's name in it; what the sender says of who it is does not count.
+    """Passes a message on to those that it is for.
 
     What cannot be read, and what comes from somebody who may not send, goes nowhere.
     """
@@ -35,17 +35,5 @@ def relay(sessions: Sessions, sender: Session, label: str, message: bytes) -> No
         sender.last_sequence = packet.sequence
     if sessions.hub.calls.take(sender.sid, packet):
         return
-    _sign(packet, sender)
-    data = packet.SerializeToString()
-    identities = {*packet.destination_identities, *packet.user.destination_identities}
-    sids = set(packet.user.destination_sids)
-    for other in sessions.in_room(sender.room):
-        is_meant = (not identities and not sids) or other.identity in identities or other.sid in sids
-        if other is not sender and is_meant:
-            other.peer.channels.send(label, data)
-
-
-def _sign(packet: models.DataPacket, sender: Session) -> None:
-    packet.participant_identity, packet.participant_sid = sender.identity, sender.sid
-    if packet.HasField("user"):
-        packet.user.participant_identity, packet.user.participant_sid = sender.identity, sender.sid
+    packet.kind = models.DataPacket.RELIABLE if label == RELIABLE else models.DataPacket.LOSSY
+    sessions.hub.do(sessions.hub.participants.relay, sender.sid, packet)

@@ -13,6 +13,9 @@ from livekit.protocol import rtc
 MESSAGES_MAX: Final = 2_000
 """How many messages wait for a client that does not read."""
 
+BYTES_MAX: Final = 16_000_000
+"""How much they may be together."""
+
 SEND_TIMEOUT_S: Final = 10.0
 """How long one message may take to be sent."""
 
@@ -26,17 +29,21 @@ class Outbox:
         self._socket = socket
         self._transport = transport
         self._messages: asyncio.Queue[bytes | None] = asyncio.Queue()
+        self._waiting_bytes = 0
         self._task = asyncio.get_running_loop().create_task(self._run(), name="rooms-outbox")
 
     def put(self, response: rtc.SignalResponse) -> None:
-        """Never waits. Past the bound, the connection is cut."""
+        """Never waits. Past either bound, the connection is cut."""
         if self._task.done():
             return
-        if self._messages.qsize() >= MESSAGES_MAX:
-            _log.warning("A client is cut off: %d messages wait for it.", MESSAGES_MAX)
+        if self._messages.qsize() >= MESSAGES_MAX or self._waiting_bytes >= BYTES_MAX:
+            waiting = self._messages.qsize(), self._waiting_bytes
+            _log.warning("A client is cut off: %d messages of %d bytes wait for it.", *waiting)
             self.abort()
             return
-        self._messages.put_nowait(response.SerializeToString())
+        message = response.SerializeToString()
+        self._waiting_bytes += len(message)
+        self._messages.put_nowait(message)
 
     def finish(self) -> None:
         """Closes the socket when all is sent that was put in."""
@@ -55,6 +62,7 @@ class Outbox:
     async def _run(self) -> None:
         try:
             while (message := await self._messages.get()) is not None:
+                self._waiting_bytes -= len(message)
                 async with asyncio.timeout(SEND_TIMEOUT_S):
                     await self._socket.send_bytes(message)
             async with asyncio.timeout(SEND_TIMEOUT_S):

@@ -135,7 +135,7 @@ class Requests:
     def _leave(self, request: rtc.SignalRequest) -> None:
         said = request.leave.reason
         known = (models.USER_UNAVAILABLE, models.USER_REJECTED)
-        self._session.leave(said if said in known else models.CLIENT_INITIATED)
+        self._session.say_goodbye(said if said in known else models.CLIENT_INITIATED)
 
     def _sync_state(self, request: rtc.SignalRequest) -> None:
         """After a resume: all is still here but what the client does not show."""

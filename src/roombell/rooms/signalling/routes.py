@@ -14,6 +14,7 @@ from aiohttp import WSMsgType, web
 from google.protobuf.message import DecodeError
 from livekit.protocol import models, rtc
 
+from roombell.rooms.effects import Left
 from roombell.rooms.participants import Joined, Joining
 from roombell.rooms.refusals import Code, Refused
 from roombell.rooms.signalling.access import AccessRefused, admit, joining
@@ -121,7 +122,11 @@ class Signalling:
         self._sessions.by_sid[session.sid] = session
         self._hub.attach(session.sid, session)
         session.begin(joined)
-        self._hub.do(self._hub.participants.welcome, session.sid)
+        try:
+            self._hub.do(self._hub.participants.welcome, session.sid)
+        except Refused:  # a callback that heard of the join has put it out already
+            session.tell(Left(models.JOIN_FAILURE, rtc.LeaveRequest.DISCONNECT))
+            return None
         return session
 
     def _resumed(self, wanted: Joining, wish: JoinWish, outbox: Outbox) -> Session | None:

@@ -67,6 +67,7 @@ class Session:
         self._outbox: Outbox | None = outbox
         self._is_active = False
         self._has_failed = self._is_sent_away = False
+        self._goodbye: models.DisconnectReason | None = None
         self._early: list[tuple[str, Source, Codec, str]] = []
         """Media that came before the participant was active."""
         self._grace: asyncio.TimerHandle | None = None
@@ -131,7 +132,7 @@ class Session:
         if outbox is not self._outbox:
             return
         self._outbox = None
-        if self.is_over:
+        if self.is_over or self._goodbye is not None:
             return
         if not self._is_active:
             self.leave(models.SIGNAL_CLOSE)
@@ -139,6 +140,16 @@ class Session:
             self.leave(models.CONNECTION_TIMEOUT)
         else:
             self._start_grace()
+
+    def say_goodbye(self, reason: models.DisconnectReason) -> None:
+        """The client leaves. Where it was told that it is connected a moment before this end knows, that moment is
+        awaited: it has joined and left then, as its user saw it (livekit#4227).
+        """
+        if self._is_active or not self.peer.is_connecting:
+            self.leave(reason)
+        elif self._goodbye is None:
+            self._goodbye = reason
+            self._grace = self._loop.call_later(_LAST_STEP_S, self.leave, reason)
 
     def leave(self, reason: models.DisconnectReason) -> None:
         """Out of the room; the machine's last notice ends the session."""
@@ -272,6 +283,9 @@ class Session:
     def _on_connected(self) -> None:
         self._is_active = True
         self._hub.do(self._hub.participants.connect, self.sid)
+        if self._goodbye is not None:
+            self.leave(self._goodbye)
+            return
         early, self._early = self._early, []
         for media in early:
             self._on_live(*media)
@@ -283,6 +297,9 @@ class Session:
         if self.is_over:
             return
         self._has_failed = True
+        if self._goodbye is not None:
+            self.leave(self._goodbye)
+            return
         if self._outbox is None or not self._is_active:
             self.leave(models.CONNECTION_TIMEOUT if self._is_active else models.JOIN_FAILURE)
             return
@@ -335,6 +352,9 @@ class Session:
         claims, now_s = grants_of(self.participant, self.room), self._sessions.now_s
         return self._sessions.keys.sign_access(claims, api_key=self._api_key, now=now_s, life_s=TOKEN_LIFE_S)
 
+
+_LAST_STEP_S: Final = 1.0
+"""How long a client that has left may take to be connected."""
 
 _LAST_WORD_S: Final = 1.0
 """How long after its media connection a client's goodbye is awaited."""

@@ -29,7 +29,8 @@ function tileOf(participant) {
   const isShown = camera && camera.track && !camera.isMuted;
   tile.append(isShown ? videoOf(camera.track, participant.isLocal) : element('div', 'letter', (participant.identity[0] || '?').toUpperCase()));
   const footer = element('footer');
-  footer.append(element('b', '', participant.isLocal ? `${participant.identity} (you)` : participant.identity));
+  footer.append(element('b', '', participant.identity));
+  if (participant.isLocal) footer.append(element('span', '', '(you)'));
   const microphone = participant.getTrackPublication(Track.Source.Microphone);
   const isHeard = microphone && !microphone.isMuted;
   footer.append(element('span', isHeard ? 'on' : 'off', isHeard ? 'mic on' : 'mic off'));

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import pytest
 from aiortc.rtp import RtcpPacket, RtcpPsfbPacket, RtcpRtpfbPacket, RtcpSenderInfo, RtcpSrPacket
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from roombell.rooms.media import rtp
@@ -54,6 +54,7 @@ def test_packets_go_out_under_the_subscriber_s_ssrc_and_payload_type() -> None:
 
 
 @given(st.integers(0, 65535), st.lists(st.integers(-20, 20), min_size=1, max_size=40))
+@example(first=65517, steps=[20])
 def test_gaps_and_disorder_arrive_as_they_came(first: int, steps: list[int]) -> None:
     wire = Wire()
     wire.publish([packet(first), *(packet(first + step) for step in steps)])

@@ -92,3 +92,19 @@ def test_whatever_a_client_sends_is_read_or_refused(lines: list[str]) -> None:
     assert isinstance(read, Description)
     for section in read.sections:
         assert (section.mid, section.codecs, section.extensions, section.ssrc, section.direction) is not None
+
+
+@given(st.lists(st.sampled_from(OFFER.split("\r\n")) | st.text(max_size=40)), st.sampled_from(["111", "9" * 5_000]))
+def test_whatever_comes_is_a_description_that_can_be_read_or_an_error(lines: list[str], digits: str) -> None:
+    text = "\r\n".join(["v=0", *lines]).replace("111", digits)
+    try:
+        read = parse(text)
+    except SdpError:
+        return
+    for section in read.sections:
+        assert (section.codecs, section.extensions, section.ssrc) is not None
+
+
+def test_a_format_that_is_repeated_is_one_codec() -> None:
+    (section,) = parse("v=0\r\nm=audio 9 X " + "111 " * 1_000 + "\r\na=rtpmap:111 opus/48000/2\r\n").sections
+    assert [codec.payload_type for codec in section.codecs] == [111]
