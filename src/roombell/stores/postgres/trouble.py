@@ -60,7 +60,15 @@ _POOLED: Final = (
 _NO_SETTINGS: Final = "unsupported startup parameter"
 """What PgBouncer says to settings of a session."""
 
-FOREIGN: Final = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError, UnicodeError, OverflowError)
+FOREIGN: Final = (
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # "cannot switch to state ...": the server was killed while an answer was under way
+    OSError,
+    TimeoutError,
+    UnicodeError,
+    OverflowError,
+)
 """What may come out of the driver."""
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from roombell.cli.database_checks import check_database
 from roombell.errors import StoreError, StoreFull, StoreReadOnly, StoreUnavailable
+from roombell.stores.postgres.connections import Connections
 from roombell.stores.postgres.store import PostgresStore
 from roombell.stores.postgres.trouble import store_error
 from roombell.stores.postgres.url import parse_url
@@ -46,6 +47,15 @@ async def test_a_restarted_server_is_connected_to_again_and_has_what_was_taken(m
         await until_taken(it, "during", one)
         assert [found.event_id for found in await it.find()] == ["before", "during"]
         await store.close()
+
+
+async def test_a_driver_that_is_confused_by_a_killed_server_counts_as_a_broken_connection(database_url: str) -> None:
+    connections = Connections(parse_url(database_url))
+    await connections.open()
+    with pytest.raises(StoreUnavailable, match="connects again by itself"):
+        async with connections.transaction():
+            raise asyncpg.InternalClientError("cannot switch to state 15; another operation (2) is in progress")
+    await connections.close()
 
 
 async def test_a_broken_listening_connection_is_made_anew_and_everything_is_looked_at(
