@@ -28,6 +28,7 @@ import pytest
 from roombell import KeyRing, Notifier, Receiver
 from roombell.testing.endpoint import ScriptedEndpoint
 from roombell.testing.payloads import sample
+from support.client_end import PROGRAM_END
 from support.markdown import ROOT, Block, page_blocks, pages
 
 APPLICATION = "https://app.example.com"
@@ -60,7 +61,7 @@ async def run(program: Path, *before: str) -> tuple[int, str, str]:
     env = {name: value for name, value in os.environ.items() if not name.startswith(("LIVEKIT_", "ROOMBELL_"))}
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-W", "error", *before, program.name,
-        cwd=program.parent, env=env | {"PYTHONPATH": str(ROOT / "src")},
+        cwd=program.parent, env=env | {"PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT / 'tests'}"},
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
     try:
@@ -78,7 +79,8 @@ async def test_a_program_in_the_documentation_runs(block: Block, printed: Block 
     async with ScriptedEndpoint() as application:
         program = tmp_path / "example.py"
         origin = application.url.removesuffix("/webhook")
-        program.write_text(block.text.replace(APPLICATION, origin), encoding="utf-8")
+        end = PROGRAM_END if "from livekit import rtc" in block.text else ""
+        program.write_text(block.text.replace(APPLICATION, origin) + end, encoding="utf-8")
         async with notifier_beside(block, tmp_path):
             code, output, errors = await run(program)
         assert (code, errors) == (0, ""), output
@@ -188,7 +190,9 @@ async def test_the_tests_in_the_documentation_pass(block: Block, _printed: Block
     program.write_text(block.text, encoding="utf-8")
     options = ("asyncio_mode=auto", "asyncio_default_fixture_loop_scope=function", "filterwarnings=error")
     settings = [word for option in options for word in ("-o", option)]
-    code, output, _ = await run(program, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", ".", *settings)
+    code, output, _ = await run(
+        program, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "support.client_end", "--rootdir", ".", *settings
+    )
     assert code == 0, output
 
 
