@@ -12,6 +12,8 @@ from roombell.stores.sqlite import schema
 from roombell.stores.sqlite.queries import query
 
 QUERIES = sorted(file.stem for file in (Path(schema.__file__).parent / "queries").glob("*.sql"))
+ONCE = {"moving_contents", "moving_document"}
+"""A move counts all there is, once; and numbers the documents by a function that only its connection has."""
 
 PLANS = {
     "attempt_add": ["SEARCH delivery USING INDEX delivery_pending (lane_id=? AND sequence=?)"],
@@ -99,7 +101,7 @@ def test_a_hot_statement_reads_by_its_index(connection: sqlite3.Connection, name
     assert plan(connection, name) == PLANS[name]
 
 
-@pytest.mark.parametrize("name", QUERIES)
+@pytest.mark.parametrize("name", [name for name in QUERIES if name not in ONCE])
 def test_no_statement_scans_events_deliveries_or_attempts(connection: sqlite3.Connection, name: str) -> None:
     steps = plan(connection, name)
     assert not [step for step in steps if re.match(r"SCAN (event|delivery|attempt)\b", step)]
