@@ -29,6 +29,8 @@ from bench.throughput import BUILD, DRAIN_S_MAX, Load, accepted_ids, bench_folde
 _START_S_MAX = 30.0
 _TAKEN_SHARE_MIN = 0.97
 """wrk's pauses are drawn, so a run has a little more or less than was asked for."""
+_ANSWER_S = 0.0025
+"""What an answer takes, about: wrk pauses after it, so it has to pause for so much less."""
 _UNITS = {"us": 0.001, "ms": 1.0, "s": 1000.0}
 
 
@@ -163,7 +165,8 @@ def main(arguments: Sequence[str]) -> int:
     BUILD.mkdir(exist_ok=True)
     for name, value in system.machine(BUILD).items():
         print(f"{name:<14}{value}")
-    seen = run(Load(options.seconds, options.connections, options.rate))
+    offered = 1 / (1 / options.rate - _ANSWER_S / options.connections)
+    seen = run(Load(options.seconds, options.connections, offered))
     for name in Run._fields[:-1]:
         print(f"  {name:<16} {getattr(seen, name):>10.1f}")
     faults = list(seen.faults)
