@@ -16,7 +16,7 @@ import msgspec
 
 from roombell.engine.model import EndpointStatus
 from roombell.stores.sqlite.database import _statuses
-from roombell.stores.sqlite.schema import BUSY_TIMEOUT_MS, _check_whole, _is_new, _migrations, _number
+from roombell.stores.sqlite.schema import BUSY_TIMEOUT_MS, check_whole, is_new_file, migration_files, number_of
 from roombell.stores.sqlite.trouble import file_error, store_error
 
 
@@ -48,7 +48,7 @@ def inspect(path: str | os.PathLike[str]) -> StoreReport:
         _check_access((folder, path) if exists else (folder,))
         if not exists:
             return StoreReport(path, exists=False)
-        _check_whole(path)
+        check_whole(path)
         with contextlib.closing(sqlite3.connect(f"file:{quote(path)}?mode=ro", uri=True)) as connection:
             return _report(connection, path)
     except sqlite3.Error as error:
@@ -59,9 +59,9 @@ def inspect(path: str | os.PathLike[str]) -> StoreReport:
 
 def _report(connection: sqlite3.Connection, path: str) -> StoreReport:
     connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
-    newest = len(_migrations())
-    is_new = _is_new(connection, path)
-    version = _number(connection, "PRAGMA user_version")
+    newest = len(migration_files())
+    is_new = is_new_file(connection, path)
+    version = number_of(connection, "PRAGMA user_version")
     return StoreReport(
         path,
         exists=not is_new,

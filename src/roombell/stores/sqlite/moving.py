@@ -12,7 +12,7 @@ from roombell.errors import StoreError
 from roombell.stores.moving import TABLES, Contents, Key, Numbers, Row, Table
 from roombell.stores.sqlite.lock import FileLock
 from roombell.stores.sqlite.queries import query
-from roombell.stores.sqlite.schema import BUSY_TIMEOUT_MS, _check_whole, _is_new, _migrations, _number
+from roombell.stores.sqlite.schema import BUSY_TIMEOUT_MS, check_whole, is_new_file, migration_files, number_of
 from roombell.stores.sqlite.trouble import file_error, store_error
 from roombell.stores.text import kept
 
@@ -29,7 +29,7 @@ def opened_source(path: str | os.PathLike[str]) -> Iterator[SqliteSource]:
     path = os.path.realpath(path)
     try:
         os.stat(path)  # noqa: PTH116 - as in the package's other modules
-        _check_whole(path)
+        check_whole(path)
     except FileNotFoundError:
         raise StoreError(f"There is no store at {path}. Name the file that the service used.") from None
     except OSError as error:
@@ -50,12 +50,12 @@ class SqliteSource:
 
     def __init__(self, connection: sqlite3.Connection, path: str) -> None:
         connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
-        if _is_new(connection, path):
+        if is_new_file(connection, path):
             raise StoreError(f"{path} is empty: there is nothing to move. Name the file that the service used.")
-        version = _number(connection, "PRAGMA user_version")
-        if version < len(_migrations()):
+        version = number_of(connection, "PRAGMA user_version")
+        if version < len(migration_files()):
             raise StoreError(
-                f"{path} is of an older version ({version}; this Roombell makes {len(_migrations())}). Start this "
+                f"{path} is of an older version ({version}; this Roombell makes {len(migration_files())}). Start this "
                 "Roombell on it once, which moves it up, and stop it; then move it."
             )
         connection.create_function("kept", 1, kept, deterministic=True)

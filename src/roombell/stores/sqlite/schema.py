@@ -29,7 +29,7 @@ def connect(path: str) -> sqlite3.Connection:
     :raises StoreError: WAL is not to be had.
     :raises sqlite3.Error: whatever SQLite finds.
     """
-    _check_whole(path)
+    check_whole(path)
     connection = sqlite3.connect(path, isolation_level=None, cached_statements=256)
     try:
         _configure(connection, path)
@@ -46,7 +46,7 @@ def read_store_id(connection: sqlite3.Connection) -> str:
     return row[0]
 
 
-def _check_whole(path: str) -> None:
+def check_whole(path: str) -> None:
     """SQLite takes an empty file for a new database and throws the log beside it away."""
     if os.path.isdir(path):  # noqa: PTH112 - pathlib is slow to import
         raise StoreError(f"{path} is a folder. Name a file.")
@@ -63,7 +63,7 @@ def _bytes(path: str) -> int:
 
 def _configure(connection: sqlite3.Connection, path: str) -> None:
     connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
-    if _is_new(connection, path):
+    if is_new_file(connection, path):
         connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")
     mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
     if mode != "wal":
@@ -75,25 +75,25 @@ def _configure(connection: sqlite3.Connection, path: str) -> None:
     connection.execute(f"PRAGMA journal_size_limit = {WAL_BYTES_KEPT_MAX}")
 
 
-def _is_new(connection: sqlite3.Connection, path: str) -> bool:
-    application_id = _number(connection, "PRAGMA application_id")
-    version = _number(connection, "PRAGMA user_version")
-    tables = _number(connection, "SELECT count(*) FROM sqlite_schema")
+def is_new_file(connection: sqlite3.Connection, path: str) -> bool:
+    application_id = number_of(connection, "PRAGMA application_id")
+    version = number_of(connection, "PRAGMA user_version")
+    tables = number_of(connection, "SELECT count(*) FROM sqlite_schema")
     if application_id == 0 and version == 0 and tables == 0:
         return True
     if application_id != APPLICATION_ID:
         raise StoreCorrupt(f"{path} is a SQLite file, but no Roombell store. Name another file.")
-    if version > len(_migrations()):
+    if version > len(migration_files()):
         raise StoreTooNew(
-            f"{path} was made by a newer Roombell (its version is {version}, this one knows {len(_migrations())}). "
+            f"{path} was made by a newer Roombell (its version is {version}, this one knows {len(migration_files())}). "
             "Use that newer Roombell."
         )
     return False
 
 
 def _move_up(connection: sqlite3.Connection) -> None:
-    for number, file in enumerate(_migrations(), 1):
-        if _number(connection, "PRAGMA user_version") < number:
+    for number, file in enumerate(migration_files(), 1):
+        if number_of(connection, "PRAGMA user_version") < number:
             _migrate(connection, file, number)
 
 
@@ -112,11 +112,11 @@ def _migrate(connection: sqlite3.Connection, file: str, number: int) -> None:
         raise
 
 
-def _migrations() -> list[str]:
+def migration_files() -> list[str]:
     folder = os.path.join(os.path.dirname(__file__), "migrations")  # noqa: PTH118, PTH120
     return [os.path.join(folder, name) for name in sorted(os.listdir(folder)) if name.endswith(".sql")]  # noqa: PTH118, PTH208
 
 
-def _number(connection: sqlite3.Connection, statement: str) -> int:
+def number_of(connection: sqlite3.Connection, statement: str) -> int:
     value: int = connection.execute(statement).fetchone()[0]
     return value
