@@ -15,7 +15,6 @@ waited for inside the step, so one endpoint's silence holds up nothing.
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Iterable, Mapping
 from random import Random
 from typing import Final
@@ -24,7 +23,8 @@ from roombell.engine.attempts import Attempts
 from roombell.engine.committer import Committer
 from roombell.engine.health import Health, decode
 from roombell.engine.hooks import EndpointDisabled, EndpointFailing, EndpointRecovered, Hooks, LeaseLost
-from roombell.engine.lanes import HEADS_MAX, HeldLanes, HeldLimits
+from roombell.engine.lanes import HeldLanes, HeldLimits
+from roombell.engine.leases import POLL_S, Leases
 from roombell.engine.lifecycle import BackgroundLoop
 from roombell.engine.model import (
     NO_LEASE,
@@ -34,26 +34,20 @@ from roombell.engine.model import (
     DeliveryState,
     EndpointId,
     Grant,
-    LeasedLane,
     Part,
     Release,
     Renew,
-    Sequence,
     Settle,
     Settled,
 )
 from roombell.engine.notes import Notes
 from roombell.engine.ports import Clock, Store, Transport
 from roombell.engine.router import EndpointPolicy
-from roombell.engine.schedule import allow_probe, next_look_s, worth_asking
+from roombell.engine.schedule import allow_probe, next_look_s
 from roombell.engine.settlement import fresh_delivery
 from roombell.engine.turns import EndpointTurn, Lane, LaneState
 from roombell.errors import StoreError, StoreUnavailable
 
-POLL_S: Final = 5.0
-"""How long work that nobody told us of can lie in the store: the bound behind a lost wake-up."""
-LANES_PER_ACQUIRE_MAX: Final = 128
-BODY_BYTES_PER_ACQUIRE_MAX: Final = 8 * 1024 * 1024
 SETTLE_AGAIN_S: Final = 0.5
 
 
@@ -76,15 +70,12 @@ class Dispatcher(BackgroundLoop):
         super().__init__("dispatcher")
         self._store, self._committer = store, committer
         self._clock, self._hooks = clock, hooks
-        self._owner, self._lease_ms = owner, lease_ms
         self._held = HeldLanes(limits)
+        self._leases = Leases(store, committer, clock, self._held, owner=owner, lease_ms=lease_ms, wake=self.wake)
         self._turns: dict[EndpointId, EndpointTurn] = {}
         self._attempts = Attempts(self._held, self, transport, committer, clock=clock, random=random, hooks=hooks)
-        self._to_page: deque[Lane] = deque()
         self.notes = Notes(store, clock)
         self._part: Part | None = WHOLE
-        self._draining = False
-        self._renew_at_ms = 0
         self.progress = asyncio.Event()
         """Set at every settle; whoever waits for progress clears it first."""
 
@@ -136,9 +127,10 @@ class Dispatcher(BackgroundLoop):
 
     @property
     def behind(self) -> int:
-        """Deliveries known to be due, not in flight, and not waiting for an endpoint that is down or disabled."""
-        waiting = sum(turn.starved for turn in self._turns.values() if turn.may_send)
-        return self._held.deliveries - self._held.in_flight + waiting
+        """Deliveries known to be due and not in flight that their endpoints could take: one that is slow, down or
+        disabled makes its own backlog.
+        """
+        return sum(turn.behind for turn in self._turns.values())
 
     @property
     def in_flight(self) -> int:
@@ -158,15 +150,14 @@ class Dispatcher(BackgroundLoop):
 
     async def drain_attempts(self, grace_s: float) -> None:
         """Starts no more attempts, waits up to ``grace_s`` for those under way, and gives every lane back."""
-        self._draining = True
+        self._leases.draining = True
         await self._attempts.stop(grace_s)
         await self._committer.flush()
-        for lane in self._held:
-            self._release(lane, self._clock.now_ms())
+        self._leases.give_back_all()
         await self._committer.flush()
 
     def grants(self) -> tuple[Grant, ...]:
-        if self._draining or self._held.full:
+        if self._leases.draining or self._held.full:
             return ()
         return tuple([Grant(id_, turn.room) for id_, turn in self._turns.items() if turn.room])
 
@@ -176,8 +167,9 @@ class Dispatcher(BackgroundLoop):
             if turn is None or placed.elsewhere:
                 continue
             if placed.generation == NO_LEASE:
-                turn.starved += turn.concurrency > 0
-                self._due_at(turn, accept.accepted_at_ms)
+                if placed.due_at_ms is not None:
+                    turn.starved += turn.concurrency > 0 and placed.due_at_ms <= accept.accepted_at_ms
+                    self._leases.due_at(turn, placed.due_at_ms)
                 continue
             delivery = fresh_delivery(accept, placed)
             lane = self._held.get(placed.lane_id)
@@ -185,11 +177,11 @@ class Dispatcher(BackgroundLoop):
                 if lane.state is not LaneState.PAGING:
                     self._held.append(lane, delivery)
                 continue
-            if not placed.granted or self._draining or not turn.may_send:
+            if not placed.granted or self._leases.draining or not turn.may_send:
                 # An older lease, that is being given back or that we never heard of: older deliveries may stand before
                 # this one. Or the endpoint has stopped meanwhile. Whoever leases the lane anew begins with the oldest.
                 self._committer.release(Release(placed.lane_id, placed.generation, accept.accepted_at_ms))
-                self._due_at(turn, accept.accepted_at_ms)
+                self._leases.due_at(turn, accept.accepted_at_ms)
                 continue
             lane = Lane(placed.lane_id, placed.generation, accept.ordering_key, turn, expires_at_ms)
             self._held.add(lane)
@@ -212,13 +204,11 @@ class Dispatcher(BackgroundLoop):
         if lane.state is LaneState.DROPPED:
             return
         if result.recalled:
-            self._let_go(lane, self._clock.now_ms())
+            self._leases.let_go(lane, self._clock.now_ms())
         elif settle.state is DeliveryState.PENDING:
-            self._let_go(lane, settle.due_at_ms)
+            self._leases.let_go(lane, settle.due_at_ms)
         elif settle.block or result.pending == 0:
-            self._held.drop(lane)
-            if self._worth_asking(lane.turn, self._clock.now_ms()):
-                self.wake()
+            self._leases.end(lane)
         else:
             self._held.pop(lane)
             self._go_on(lane)
@@ -237,121 +227,43 @@ class Dispatcher(BackgroundLoop):
         if unsettled is None:
             return
         lane = unsettled.lane
-        if isinstance(error, StoreUnavailable) or lane.expires_at_ms <= self._clock.now_ms() or self._draining:
+        if isinstance(error, StoreUnavailable) or lane.expires_at_ms <= self._clock.now_ms() or self._leases.draining:
             # Written or not, nobody knows. Whoever leases the lane next reads the truth.
-            self._release(lane, self._clock.now_ms())
+            self._leases.give_back(lane)
         else:
             self._attempts.put_back(unsettled)
             asyncio.get_running_loop().call_later(SETTLE_AGAIN_S, self._committer.settle, settle)
 
-    def _due_at(self, turn: EndpointTurn, due_at_ms: int) -> None:
-        if turn.due_at(due_at_ms):
-            self.wake()
-
     async def step(self) -> float:
         await self.notes.write()
-        while self._to_page:
-            await self._page(self._to_page[0])
-            self._to_page.popleft()
-        self._renew()
-        if not self._draining:
+        while self._leases.reading_on:
+            await self._leases.read_on()
+            self._attempts.pump()
+        self._leases.renew()
+        if not self._leases.draining:
             for turn in list(self._turns.values()):
                 allow_probe(turn, self._clock.now_ms())
-                await self._acquire(turn)
+                await self._leases.acquire(turn)
                 self._held.queue(turn)  # its rate may allow another attempt by now
-            self._attempts.pump()
+                self._attempts.pump()
         return self._pause_s()
 
     def _pause_s(self) -> float:
-        if self._to_page or self.notes:
+        if self._leases.reading_on or self.notes:
             return 0.0
-        now_ms, turns = self._clock.now_ms(), () if self._draining else self._turns.values()
-        if any(self._worth_asking(turn, now_ms) for turn in turns):
+        now_ms, turns = self._clock.now_ms(), () if self._leases.draining else self._turns.values()
+        if any(self._leases.worth_asking(turn, now_ms) for turn in turns):
             return 0.0  # it became due while the store was asked for others
-        return min(next_look_s(turns, now_ms), POLL_S, self._lease_ms / 8000)
-
-    def _worth_asking(self, turn: EndpointTurn, now_ms: int) -> bool:
-        return not self._held.full and worth_asking(turn, now_ms, LANES_PER_ACQUIRE_MAX)
-
-    async def _acquire(self, turn: EndpointTurn) -> None:
-        now_ms = self._clock.now_ms()
-        if not self._worth_asking(turn, now_ms):
-            return
-        turn.next_due_at_ms, turn.poll_at_ms = None, now_ms + round(POLL_S * 1000)
-        expires_at_ms = now_ms + self._lease_ms
-        try:
-            acquired = await self._store.acquire(
-                self._owner,
-                turn.endpoint_id,
-                lanes_max=min(turn.room, LANES_PER_ACQUIRE_MAX),
-                heads_max=HEADS_MAX,
-                body_bytes_max=min(self._held.body_bytes_left, BODY_BYTES_PER_ACQUIRE_MAX),
-                now_ms=now_ms,
-                expires_at_ms=expires_at_ms,
-            )
-        except StoreError:
-            turn.due_at(now_ms)
-            raise
-        if acquired.next_due_at_ms is None:
-            turn.starved = 0
-        else:
-            turn.due_at(acquired.next_due_at_ms)
-        for leased in acquired.lanes:
-            self._hold(leased, turn, expires_at_ms)
-        self._attempts.pump()
-
-    def _hold(self, leased: LeasedLane, turn: EndpointTurn, expires_at_ms: int) -> None:
-        lane = Lane(leased.lane_id, leased.generation, leased.ordering_key, turn, expires_at_ms)
-        self._held.add(lane)
-        turn.starved = max(0, turn.starved - len(leased.heads))
-        for delivery in leased.heads:
-            self._held.append(lane, delivery)
-        if turn.may_send and not self._draining:
-            self._held.ready(lane)
-        else:
-            self._release(lane, self._clock.now_ms())
-
-    async def _page(self, lane: Lane) -> None:
-        if lane.state is not LaneState.PAGING:
-            return
-        heads = await self._store.page(
-            lane.lane_id,
-            lane.generation,
-            after=Sequence(lane.last_sequence),
-            heads_max=HEADS_MAX,
-            body_bytes_max=max(1, min(self._held.body_bytes_left, BODY_BYTES_PER_ACQUIRE_MAX)),
-        )
-        if self._held.get(lane.lane_id) is not lane:
-            return
-        if not heads:
-            # Lost, or what is pending stands before what we have seen: a new lease starts from the oldest.
-            self._release(lane, self._clock.now_ms())
-            return
-        lane.last_sequence = 0
-        for delivery in heads:
-            self._held.append(lane, delivery)
-        self._held.ready(lane)
-        self._attempts.pump()
-
-    def _renew(self) -> None:
-        now_ms = self._clock.now_ms()
-        if now_ms < self._renew_at_ms:
-            return
-        self._renew_at_ms = now_ms + self._lease_ms // 8
-        for lane in self._held:
-            if lane.expires_at_ms - now_ms < self._lease_ms // 2:
-                self._committer.renew(Renew(lane.lane_id, lane.generation, now_ms + self._lease_ms))
+        return min(next_look_s(turns, now_ms), POLL_S, self._leases.lease_ms / 8000)
 
     def _go_on(self, lane: Lane) -> None:
-        if not lane.turn.active or self._draining or lane.turn.health.is_open:
-            self._release(lane, self._clock.now_ms())
+        if not lane.turn.active or self._leases.draining or lane.turn.health.is_open:
+            self._leases.give_back(lane)
         elif lane.heads:
             self._held.ready(lane)
             self._attempts.pump()
         else:
-            lane.state = LaneState.PAGING
-            self._to_page.append(lane)
-            self.wake()
+            self._leases.read_on_later(lane)
 
     def disable(self, turn: EndpointTurn, reason: str) -> None:
         """Sends the endpoint nothing more, now and after a restart, until it is configured again."""
@@ -380,21 +292,9 @@ class Dispatcher(BackgroundLoop):
 
     def hold_back(self, turn: EndpointTurn) -> None:
         """Gives back the endpoint's lanes for which nothing is under way."""
-        for lane in self._held:
-            if lane.turn is turn and lane.state in (LaneState.READY, LaneState.PAGING):
-                self._release(lane, self._clock.now_ms())
-
-    def _release(self, lane: Lane, due_at_ms: int) -> None:
-        if lane.state is not LaneState.DROPPED:
-            self._committer.release(Release(lane.lane_id, lane.generation, due_at_ms))
-            self._let_go(lane, due_at_ms)
+        self._leases.hold_back(turn)
 
     def lost(self, lane: Lane) -> None:
         """Somebody else has the lane, or may have: this worker lets it go."""
         self._hooks.emit(LeaseLost(lane.lane_id))
-        self._let_go(lane, self._clock.now_ms())
-
-    def _let_go(self, lane: Lane, due_at_ms: int) -> None:
-        self._held.drop(lane)
-        lane.turn.due_at(due_at_ms)
-        self.wake()
+        self._leases.let_go(lane, self._clock.now_ms())

@@ -84,13 +84,14 @@ class HeldLanes:
             return False
         lane.heads.append(delivery)
         lane.last_sequence = delivery.sequence
+        lane.turn.held += 1
         self.deliveries += 1
         self.body_bytes += len(delivery.body)
         return True
 
     def pop(self, lane: Lane) -> None:
         """Forgets the head, which is settled."""
-        self._forget(lane.heads.pop(0))
+        self._forget(lane.turn, lane.heads.pop(0))
 
     def drop(self, lane: Lane) -> None:
         """Holds the lane no longer. What is in flight for it is no longer waited for."""
@@ -101,7 +102,7 @@ class HeldLanes:
         lane.state = LaneState.DROPPED
         lane.turn.lanes -= 1
         for delivery in lane.heads:
-            self._forget(delivery)
+            self._forget(lane.turn, delivery)
         lane.heads.clear()
 
     def ready(self, lane: Lane) -> None:
@@ -150,7 +151,8 @@ class HeldLanes:
             turn.queued = True
             self._turns.append(turn)
 
-    def _forget(self, delivery: Delivery) -> None:
+    def _forget(self, turn: EndpointTurn, delivery: Delivery) -> None:
+        turn.held -= 1
         self.deliveries -= 1
         self.body_bytes -= len(delivery.body)
 

@@ -227,6 +227,8 @@ class Placed(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Whether this commit gave the lease: then the delivery is the oldest that is pending in the lane."""
     elsewhere: bool = False
     """Whether another worker holds the lane: it finds the delivery by itself, and nobody else need look."""
+    due_at_ms: int | None = None
+    """Where nobody holds the lane: when it may be leased; None while it is blocked."""
 
 
 class Accepted(msgspec.Struct, frozen=True, array_like=True, gc=False):

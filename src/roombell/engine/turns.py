@@ -13,6 +13,8 @@ from roombell.engine.router import EndpointPolicy
 LANES_PER_SLOT: Final = 8
 """Lanes an endpoint may hold for each attempt it may have in flight."""
 LANES_MIN: Final = 64
+BEHIND_S: Final = 4
+"""What an endpoint could take within this time and has not got makes Roombell late; what is beyond it, the endpoint."""
 
 
 class LaneState(Enum):
@@ -79,6 +81,7 @@ class EndpointTurn:
         "active",
         "bucket",
         "health",
+        "held",
         "in_flight",
         "lanes",
         "lanes_max",
@@ -102,6 +105,8 @@ class EndpointTurn:
         """While the breaker is open: whether a probe may go out now."""
         self.active = True
         self.in_flight = 0
+        self.held = 0
+        """Deliveries in memory."""
         self.lanes = 0
         self.lanes_max = max(LANES_MIN, policy.concurrency * LANES_PER_SLOT)
         self.ready: deque[Lane] = deque()
@@ -145,6 +150,17 @@ class EndpointTurn:
         if self.health.is_open or not self.concurrency:
             return int(self.probing and self.concurrency > 0)
         return slots(self.health, self.concurrency) if self.policy.adaptive else self.concurrency
+
+    @property
+    def behind(self) -> int:
+        """Deliveries that are due and not under way, as far as the endpoint could take them in ``BEHIND_S`` seconds."""
+        usual_ms = self.health.usual_ms
+        if not self.may_send or not usual_ms:
+            return 0
+        takes = self.slots * BEHIND_S * 1000 / usual_ms
+        rate = self._rate_per_s
+        bound = takes if rate is None else min(takes, rate * BEHIND_S)
+        return min(max(0, self.held - self.in_flight) + self.starved, int(bound))
 
     def due_at(self, due_at_ms: int) -> bool:
         """Remembers that one of its lanes in the store is due then. Whether that is sooner than all known."""

@@ -111,7 +111,15 @@ class BatchWork(ABC):
         self._deliveries.append(NewDelivery(event, lane.lane_id, sequence, accept.accepted_at_ms))
         held = lane.owner == self._batch.owner and not lane.recalled
         elsewhere = lane.owner not in (None, self._batch.owner)
-        return Placed(endpoint_id, lane.lane_id, sequence, lane.generation if held else NO_LEASE, granted, elsewhere)
+        return Placed(
+            endpoint_id,
+            lane.lane_id,
+            sequence,
+            lane.generation if held else NO_LEASE,
+            granted,
+            elsewhere,
+            None if lane.owner is not None or lane.blocked else lane.due_at_ms,
+        )
 
     def _grant(self, lane: LaneRow) -> bool:
         endpoint_id = lane.endpoint_id

@@ -292,6 +292,7 @@ class MemoryStore:
             generation=lane.generation if held else NO_LEASE,
             granted=granted,
             elsewhere=lane.owner not in (None, batch.owner),
+            due_at_ms=None if lane.owner is not None or lane.blocked else lane.due_at_ms,
         )
 
     def _settle(self, settle: Settle) -> Settled:

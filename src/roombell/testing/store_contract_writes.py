@@ -101,8 +101,26 @@ class AcceptContract:
             await it.accept(event("a", one))
             (accepted,) = await it.accept(event("b", one, at_ms=LATER_MS), grants=(Grant(one, 1),))
             assert accepted.placed[0].generation == NO_LEASE
+            assert accepted.placed[0].due_at_ms == NOW_MS
             lane = await it.acquire_one(one)
             assert event_ids(lane) == ["a", "b"]
+
+    async def test_what_stands_behind_a_retry_is_due_with_it(self, make_store: MakeStore) -> None:
+        async with opened(make_store) as it:
+            one = await it.endpoint()
+            lane = await it.lease_one(event("a", one))
+            await it.settle(settle(lane, 1, DeliveryState.PENDING, due_at_ms=LATER_MS))
+            (accepted,) = await it.accept(event("b", one), grants=(Grant(one, 1),))
+            assert (accepted.placed[0].generation, accepted.placed[0].due_at_ms) == (NO_LEASE, LATER_MS)
+
+    async def test_nothing_is_due_in_a_lane_that_is_held_or_blocked(self, make_store: MakeStore) -> None:
+        async with opened(make_store) as it:
+            one = await it.endpoint()
+            lane = await it.lease_one(event("a", one))
+            held = (await it.accept(event("b", one)))[0].placed[0]
+            await it.settle(settle(lane, 1, DeliveryState.DEAD, block=True))
+            blocked = (await it.accept(event("c", one)))[0].placed[0]
+            assert [place.due_at_ms for place in (lane, held, blocked)] == [None, None, None]
 
     async def test_no_lane_of_an_endpoint_that_is_not_active_is_leased(self, make_store: MakeStore) -> None:
         async with opened(make_store) as it:

@@ -45,6 +45,39 @@ def test_turns_go_round_the_endpoints_and_not_round_the_backlog():
     assert order == [1, 2, 1, 2, 1]
 
 
+def with_backlog(lanes, number, usual_ms, **policy):
+    one = EndpointTurn(
+        EndpointPolicy(EndpointId(number), "x", concurrency=2, **policy), Health(limit=2.0, usual_ms=usual_ms)
+    )
+    for lane_id in range(number * 1000, number * 1000 + 100):
+        ready_lane(lanes, one, lane_id)
+    one.starved = 900
+    return one
+
+
+def test_what_a_slow_endpoint_cannot_take_does_not_make_us_late():
+    lanes = held()
+    assert with_backlog(lanes, 1, usual_ms=1.0).behind == 1000
+    assert with_backlog(lanes, 2, usual_ms=2_000.0).behind == 4
+    assert with_backlog(lanes, 3, usual_ms=1.0, rate_limit_per_s=5.0).behind == 20
+    assert with_backlog(lanes, 4, usual_ms=0.0).behind == 0, "it has never answered"
+
+
+def test_what_is_under_way_or_settled_is_not_behind():
+    lanes, one = held(), turn(concurrency=2)
+    one.health = Health(usual_ms=1.0)
+    for lane_id in range(1, 6):
+        ready_lane(lanes, one, lane_id)
+    under_way = lanes.next(0)
+    assert one.behind == 4
+    lanes.pop(under_way)
+    lanes.landed(one)
+    lanes.drop(under_way)
+    assert one.behind == 4
+    one.active = False
+    assert one.behind == 0
+
+
 def test_an_endpoint_never_has_more_in_flight_than_its_concurrency():
     lanes, one = held(), turn(concurrency=2)
     for lane_id in range(1, 6):
