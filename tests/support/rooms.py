@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from livekit.protocol import models, rtc
+from livekit.protocol.egress import EgressStatus
 
 from roombell.events import WebhookEvent
 from roombell.rooms import Happened, Joined, Joining, Machine, Notice, RoomSettings, Tell
@@ -178,6 +179,9 @@ class Ledger:
         self.recordings[event.egress_id] = event.type
 
     def _egress_ended(self, event: WebhookEvent) -> None:
+        if not event.egress_id:
+            assert event.message.egress_info.status == EgressStatus.EGRESS_FAILED, "it could not even begin"
+            return
         assert self.recordings[event.egress_id] in ("egress_started", "egress_updated")
         self.recordings[event.egress_id] = event.type
 

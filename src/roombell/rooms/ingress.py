@@ -155,7 +155,8 @@ class Ingresses(Watcher):
         state, world = one.info.state, self._world
         state.status = INGRESS.after(state.status, IngressMove.CONNECT)
         state.resource_id = world.new_id("RS_")
-        state.error, state.ended_at = "", 0
+        state.error, state.ended_at, state.room_id = "", 0, ""
+        del state.tracks[:]
         state.started_at = state.updated_at = world.now_ms * NS_PER_MS
         world.timers.set(("ingress", one.info.ingress_id), world.now_ms + world.settings.ingress_start_ms)
 
@@ -200,7 +201,6 @@ class Ingresses(Watcher):
         one.participant_sid, info.state.room_id = joined.participant.sid, joined.room.sid
         self._participants.welcome(one.participant_sid)
         self._participants.connect(one.participant_sid)
-        del info.state.tracks[:]
         for request in _media_of(info):
             track = self._tracks.add(one.participant_sid, request)
             self._tracks.media(one.participant_sid, track.sid)

@@ -99,6 +99,18 @@ def test_it_fails_and_can_be_used_again(desk: Desk) -> None:
     assert desk.ingresses.publish(one.ingress_id).state.error == ""
 
 
+def test_what_it_had_in_its_last_session_is_not_told_of_the_next(desk: Desk) -> None:
+    one = make(desk)
+    desk.ingresses.publish(one.ingress_id)
+    desk.wait(1)
+    desk.rooms.delete("demo")
+    desk.ingresses.publish(one.ingress_id)
+    desk.ingresses.end(one.ingress_id)
+    ended = desk.events[-1].message.ingress_info
+    assert not ended.state.room_id
+    assert not ended.state.tracks
+
+
 @pytest.mark.parametrize(
     ("url", "types", "final"),
     [
