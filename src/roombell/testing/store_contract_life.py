@@ -56,6 +56,13 @@ class EndpointContract:
             assert (back.endpoint_id, back.state, back.reason) == (x, EndpointState.ACTIVE, "")
             assert event_ids(await it.acquire_one(x)) == ["a"]
 
+    async def test_an_active_endpoint_that_is_listed_keeps_no_reason(self, make_store: MakeStore) -> None:
+        async with opened(make_store) as it:
+            one = (await it.store.register(["x"], now_ms=NOW_MS))["x"].endpoint_id
+            await it.store.set_endpoint_state(one, EndpointState.ACTIVE, reason="by hand", now_ms=NOW_MS + 1)
+            status = (await it.store.register(["x"], now_ms=NOW_MS + 2))["x"]
+            assert (status.state, status.reason, status.changed_at_ms) == (EndpointState.ACTIVE, "", NOW_MS)
+
     async def test_a_removed_endpoint_that_owes_nothing_is_not_told_of(self, make_store: MakeStore) -> None:
         async with opened(make_store) as it:
             await it.store.register(["x", "y"], now_ms=NOW_MS)
