@@ -144,8 +144,8 @@ class Target(Protocol):
         :raises StoreError: it is at another place: somebody else moves the same store.
         """
 
-    async def rows(self, table: Table, after: Key, limit: int) -> list[Row]:
-        """As the source's."""
+    async def rows(self, table: Table, after: Row | None, limit: int) -> list[Row]:
+        """As the source's: those behind ``after``, a row that is here; None: the first ones."""
 
     async def finish(self, contents: Contents) -> None:
         """Opens it to services."""
@@ -193,10 +193,11 @@ class Move:
         :raises StoreError: a row differs, is missing, or is one too many.
         """
         for table in TABLES:
-            key, count = table.first, 0
+            last: Row | None = None
+            count = 0
             while True:
-                wanted, more = self._chunk(table, key)
-                found = await self._target.rows(table, key, len(wanted) if more else table.rows_max)
+                wanted, more = self._chunk(table, table.first if last is None else table.key(last))
+                found = await self._target.rows(table, last, len(wanted) if more else table.rows_max)
                 if wanted != found:
                     raise StoreError(_difference(table, wanted, found))
                 if wanted or not count:
@@ -204,7 +205,7 @@ class Move:
                 count += len(wanted)
                 if not more:
                     break
-                key = table.key(wanted[-1])
+                last = wanted[-1]
             if count != self.contents.rows[table.name]:
                 raise StoreError(f"{self._source.where} has changed while it was moved. Run the command again.")
 

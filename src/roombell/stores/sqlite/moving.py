@@ -17,6 +17,8 @@ from roombell.stores.sqlite.trouble import file_error, store_error
 from roombell.stores.text import kept
 
 _CONTENTS = query("moving_contents")
+_NUMBERED = query("moving_numbered")
+_NUMBER = query("moving_number")
 
 
 @contextlib.contextmanager
@@ -59,6 +61,8 @@ class SqliteSource:
                 "Roombell on it once, which moves it up, and stop it; then move it."
             )
         connection.create_function("kept", 1, kept, deterministic=True)
+        connection.execute(_NUMBERED)  # beside the file, which is not written
+        connection.execute(_NUMBER)
         self._connection = connection
         self._path = path
 
