@@ -47,6 +47,7 @@ class PostgresTarget:
         where = self._connections.where
         async with self._connections.transaction() as connection:
             await schema.check_server(connection, where)
+            await schema.lock(connection)  # first: what is read here must still be so when a store is made below
             found = await schema.read_version(connection)
             if found is None:
                 await schema.move_up(connection, where)
