@@ -10,7 +10,8 @@ a service open the new store.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+import contextlib
+from collections.abc import AsyncIterator, Generator, Mapping
 from collections.abc import Sequence as Seq
 from typing import Final, Protocol
 
@@ -123,8 +124,8 @@ class Source(Protocol):
     def contents(self) -> Contents:
         """What there is."""
 
-    def rows(self, table: Table, after: Key, limit: int) -> list[Row]:
-        """Up to ``limit`` rows with a key above ``after``, in the order of keys."""
+    def rows(self, table: Table, after: Key, limit: int) -> Generator[Row, None, None]:
+        """Up to ``limit`` rows with a key above ``after``, in the order of keys. Each is read when it is asked for."""
 
 
 class Target(Protocol):
@@ -145,7 +146,7 @@ class Target(Protocol):
         """
 
     async def rows(self, table: Table, after: Row | None, limit: int) -> list[Row]:
-        """As the source's: those behind ``after``, a row that is here; None: the first ones."""
+        """Up to ``limit`` rows behind ``after``, a row that is here, in the order of keys; None: the first ones."""
 
     async def finish(self, contents: Contents) -> None:
         """Opens it to services."""
@@ -215,13 +216,15 @@ class Move:
 
     def _chunk(self, table: Table, after: Key) -> tuple[list[Row], bool]:
         """The next rows, as many as one transaction carries; and whether there may be more."""
-        rows = self._source.rows(table, after, table.rows_max)
+        chunk: list[Row] = []
         total_bytes = 0
-        for index, row in enumerate(rows):
-            total_bytes += sum(len(value) for value in row if isinstance(value, bytes))
-            if index and total_bytes > CHUNK_BYTES_MAX:
-                return rows[:index], True
-        return rows, len(rows) == table.rows_max
+        with contextlib.closing(self._source.rows(table, after, table.rows_max)) as rows:
+            for row in rows:
+                total_bytes += sum(len(value) for value in row if isinstance(value, bytes))
+                if chunk and total_bytes > CHUNK_BYTES_MAX:
+                    return chunk, True
+                chunk.append(row)
+        return chunk, len(chunk) == table.rows_max
 
 
 def _following(place: Place, table: Table, rows: Seq[Row], *, more: bool) -> Place:
