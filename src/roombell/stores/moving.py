@@ -10,7 +10,8 @@ a service open the new store.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+import contextlib
+from collections.abc import AsyncIterator, Generator, Mapping
 from collections.abc import Sequence as Seq
 from typing import Final, Protocol
 
@@ -123,8 +124,8 @@ class Source(Protocol):
     def contents(self) -> Contents:
         """What there is."""
 
-    def rows(self, table: Table, after: Key, limit: int) -> list[Row]:
-        """Up to ``limit`` rows with a key above ``after``, in the order of keys."""
+    def rows(self, table: Table, after: Key, limit: int) -> Generator[Row, None, None]:
+        """Up to ``limit`` rows with a key above ``after``, in the order of keys. Each is read when it is asked for."""
 
 
 class Target(Protocol):
@@ -144,8 +145,8 @@ class Target(Protocol):
         :raises StoreError: it is at another place: somebody else moves the same store.
         """
 
-    async def rows(self, table: Table, after: Key, limit: int) -> list[Row]:
-        """As the source's."""
+    async def rows(self, table: Table, after: Row | None, limit: int) -> list[Row]:
+        """Up to ``limit`` rows behind ``after``, a row that is here, in the order of keys; None: the first ones."""
 
     async def finish(self, contents: Contents) -> None:
         """Opens it to services."""
@@ -193,10 +194,11 @@ class Move:
         :raises StoreError: a row differs, is missing, or is one too many.
         """
         for table in TABLES:
-            key, count = table.first, 0
+            last: Row | None = None
+            count = 0
             while True:
-                wanted, more = self._chunk(table, key)
-                found = await self._target.rows(table, key, len(wanted) if more else table.rows_max)
+                wanted, more = self._chunk(table, table.first if last is None else table.key(last))
+                found = await self._target.rows(table, last, len(wanted) if more else table.rows_max)
                 if wanted != found:
                     raise StoreError(_difference(table, wanted, found))
                 if wanted or not count:
@@ -204,7 +206,7 @@ class Move:
                 count += len(wanted)
                 if not more:
                     break
-                key = table.key(wanted[-1])
+                last = wanted[-1]
             if count != self.contents.rows[table.name]:
                 raise StoreError(f"{self._source.where} has changed while it was moved. Run the command again.")
 
@@ -214,13 +216,15 @@ class Move:
 
     def _chunk(self, table: Table, after: Key) -> tuple[list[Row], bool]:
         """The next rows, as many as one transaction carries; and whether there may be more."""
-        rows = self._source.rows(table, after, table.rows_max)
+        chunk: list[Row] = []
         total_bytes = 0
-        for index, row in enumerate(rows):
-            total_bytes += sum(len(value) for value in row if isinstance(value, bytes))
-            if index and total_bytes > CHUNK_BYTES_MAX:
-                return rows[:index], True
-        return rows, len(rows) == table.rows_max
+        with contextlib.closing(self._source.rows(table, after, table.rows_max)) as rows:
+            for row in rows:
+                total_bytes += sum(len(value) for value in row if isinstance(value, bytes))
+                if chunk and total_bytes > CHUNK_BYTES_MAX:
+                    return chunk, True
+                chunk.append(row)
+        return chunk, len(chunk) == table.rows_max
 
 
 def _following(place: Place, table: Table, rows: Seq[Row], *, more: bool) -> Place:

@@ -11,7 +11,7 @@ from collections.abc import Sequence as Seq
 from typing import TYPE_CHECKING, Final
 
 from roombell.errors import StoreError
-from roombell.stores.moving import START, Contents, Key, Place, Row, Table
+from roombell.stores.moving import START, Contents, Place, Row, Table
 from roombell.stores.postgres import schema
 from roombell.stores.postgres.connections import Connections
 from roombell.stores.postgres.queries import query
@@ -47,6 +47,7 @@ class PostgresTarget:
         where = self._connections.where
         async with self._connections.transaction() as connection:
             await schema.check_server(connection, where)
+            await schema.lock(connection)  # first: what is read here must still be so when a store is made below
             found = await schema.read_version(connection)
             if found is None:
                 await schema.move_up(connection, where)
@@ -79,9 +80,9 @@ class PostgresTarget:
             else:
                 await _copy(connection, table.name, table.columns, rows)
 
-    async def rows(self, table: Table, after: Key, limit: int) -> list[Row]:
+    async def rows(self, table: Table, after: Row | None, limit: int) -> list[Row]:
         async with self._connections.transaction() as connection:
-            found = await connection.fetch(query(f"moving_{table.name}"), *after, limit)
+            found = await connection.fetch(query(f"moving_{table.name}"), *_behind(table, after), limit)
         return [tuple(shown(value) if isinstance(value, str) else value for value in row) for row in found]
 
     async def finish(self, contents: Contents) -> None:
@@ -116,6 +117,16 @@ async def _check_finished(connection: Connection, contents: Contents, where: str
             f"The store was moved to {where} before, and Roombell has worked on the file since. What it accepted since "
             "is in the file alone: let Roombell run on it, apart from the others, until it owes nothing."
         )
+
+
+def _behind(table: Table, after: Row | None) -> tuple[int | str, ...]:
+    """What the table's query is asked with. Documents have no column for their number, so the key says where one is."""
+    key = table.first if after is None else table.key(after)
+    if table.name != "document":
+        return key
+    name = "" if after is None else after[1]
+    assert isinstance(name, str), "a document's key is text"
+    return (*key, kept(name))
 
 
 async def _copy(connection: Connection, table: str, columns: Seq[str], rows: Seq[Row]) -> None:

@@ -52,24 +52,26 @@ async def check_server(connection: Connection, where: str) -> None:
         raise StoreError(f"{where} has the encoding {encoding}. Make the database with ENCODING 'UTF8'.")
 
 
+async def lock(connection: Connection) -> None:
+    """Until the transaction ends nobody else makes a store here, or moves one up."""
+    await connection.execute(f"SELECT pg_advisory_xact_lock({_ADVISORY_LOCK})")
+
+
 async def move_up(connection: Connection, where: str, folder: Path = MIGRATIONS) -> StoreRow:
     """Brings the database to the newest version that this code knows, within the transaction of ``connection``.
 
     :raises StoreTooNew: a newer version made it, and this one cannot work on it any more.
     """
-    await connection.execute(f"SELECT pg_advisory_xact_lock({_ADVISORY_LOCK})")
+    await lock(connection)
     found = await _read(connection)
     if found is not None and found.compatible_from == MOVING:
-        raise StoreError(
-            f"{where} holds a part of the store that roombell migrate moves there. Run that command again until it "
-            "says that it is done."
-        )
+        raise _half_moved(where)
     known = migrations(folder)
     if found is not None and found.version >= len(known):
         return check_version(found, where, len(known))
     for file in known[0 if found is None else found.version :]:
         if found is None:
-            await connection.execute("CREATE SCHEMA IF NOT EXISTS roombell")
+            await _make_schema(connection)
         await connection.execute(file.read_text(encoding="utf-8"))
         if found is None:
             await connection.execute(
@@ -89,13 +91,30 @@ async def read_version(connection: Connection) -> StoreRow | None:
 
 
 def check_version(found: StoreRow, where: str, known: int) -> StoreRow:
-    """:raises StoreTooNew: this version cannot work on it."""
+    """:raises StoreTooNew: this version cannot work on it.
+    :raises StoreError: nobody can, before it is whole.
+    """
+    if found.compatible_from == MOVING:
+        raise _half_moved(where)
     if found.compatible_from > known:
         raise StoreTooNew(
             f"{where} was moved up by a newer Roombell (it is of version {found.version} and takes workers from "
             f"version {found.compatible_from} on; this one knows {known}). Use that newer Roombell."
         )
     return found
+
+
+def _half_moved(where: str) -> StoreError:
+    return StoreError(
+        f"{where} holds a part of the store that roombell migrate moves there. Run that command again until it says "
+        "that it is done."
+    )
+
+
+async def _make_schema(connection: Connection) -> None:
+    """Unless somebody made it for this user: IF NOT EXISTS asks for the right to make it even then."""
+    if await connection.fetchval("SELECT to_regnamespace('roombell') IS NULL"):
+        await connection.execute("CREATE SCHEMA roombell")
 
 
 async def _read(connection: Connection) -> StoreRow | None:

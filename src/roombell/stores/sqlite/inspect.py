@@ -49,7 +49,7 @@ def inspect(path: str | os.PathLike[str]) -> StoreReport:
         if not exists:
             return StoreReport(path, exists=False)
         check_whole(path)
-        with contextlib.closing(sqlite3.connect(f"file:{quote(path)}?mode=ro", uri=True)) as connection:
+        with contextlib.closing(sqlite3.connect(f"file:{quote(os.fsencode(path))}?mode=ro", uri=True)) as connection:
             return _report(connection, path)
     except sqlite3.Error as error:
         raise store_error(error, path) from error

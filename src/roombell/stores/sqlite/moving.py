@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from urllib.parse import quote
 
 from roombell.errors import StoreError
@@ -17,6 +17,8 @@ from roombell.stores.sqlite.trouble import file_error, store_error
 from roombell.stores.text import kept
 
 _CONTENTS = query("moving_contents")
+_NUMBERED = query("moving_numbered")
+_NUMBER = query("moving_number")
 
 
 @contextlib.contextmanager
@@ -37,7 +39,7 @@ def opened_source(path: str | os.PathLike[str]) -> Iterator[SqliteSource]:
     lock = FileLock(path, wait_s=0.0)
     lock.take()
     try:
-        with contextlib.closing(sqlite3.connect(f"file:{quote(path)}?mode=ro", uri=True)) as connection:
+        with contextlib.closing(sqlite3.connect(f"file:{quote(os.fsencode(path))}?mode=ro", uri=True)) as connection:
             yield SqliteSource(connection, path)
     except sqlite3.Error as error:
         raise store_error(error, path) from error
@@ -59,6 +61,8 @@ class SqliteSource:
                 "Roombell on it once, which moves it up, and stop it; then move it."
             )
         connection.create_function("kept", 1, kept, deterministic=True)
+        connection.execute(_NUMBERED)  # beside the file, which is not written
+        connection.execute(_NUMBER)
         self._connection = connection
         self._path = path
 
@@ -77,6 +81,6 @@ class SqliteSource:
             rows=dict(zip((table.name for table in TABLES), others[: len(TABLES)], strict=True)),
         )
 
-    def rows(self, table: Table, after: Key, limit: int) -> list[Row]:
-        found: list[Row] = self._connection.execute(query(f"moving_{table.name}"), (*after, limit)).fetchall()
-        return found
+    def rows(self, table: Table, after: Key, limit: int) -> Generator[Row, None, None]:
+        with contextlib.closing(self._connection.execute(query(f"moving_{table.name}"), (*after, limit))) as found:
+            yield from found

@@ -47,9 +47,11 @@ def read_store_id(connection: sqlite3.Connection) -> str:
 
 
 def check_whole(path: str) -> None:
-    """SQLite takes an empty file for a new database and throws the log beside it away."""
+    """SQLite takes an empty file for a new database and throws the log beside it away. It waits at a pipe for ever."""
     if os.path.isdir(path):  # noqa: PTH112 - pathlib is slow to import
         raise StoreError(f"{path} is a folder. Name a file.")
+    if os.path.exists(path) and not os.path.isfile(path):  # noqa: PTH110, PTH113
+        raise StoreError(f"{path} is a device, a pipe or a socket. Name a file.")
     if _bytes(path) == 0 and _bytes(f"{path}-wal") > 0:
         raise StoreCorrupt(f"{path} is empty, but {path}-wal is not. Restore the file from a backup.")
 

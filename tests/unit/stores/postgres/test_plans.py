@@ -43,6 +43,7 @@ INSERT INTO roombell.lane (id, endpoint_id, ordering_key, last_sequence, kept, h
 INSERT INTO roombell.delivery
     SELECT n, (e - 1) * {KEYS} + n % {KEYS}, n / {KEYS} + 1, {NOW_MS} - 100000000 + n, 'pending', 0, 0, '', NULL
     FROM generate_series(1, {ENDPOINTS}) e, generate_series(0, {KEYS * PER_LANE - 1}) n;
+INSERT INTO roombell.document SELECT 'room-' || n, 1, 'value' FROM generate_series(1, {KEYS}) n;
 SELECT setval('roombell.event_number', 10000000), setval('roombell.lane_number', 10000000);
 ANALYZE;
 """
@@ -102,6 +103,7 @@ ROWS_MAX = {
     "moving_lane": ((77, 100), 110),
     "moving_delivery": ((77, 1, 100), 110),
     "moving_attempt": ((77, 1, 1, 100), 110),
+    "moving_document": ((77, "room-77", 100), 110),
 }
 """For each: with what it is asked, and how many rows its plan may touch in all.
 

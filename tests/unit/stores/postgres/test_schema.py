@@ -80,3 +80,14 @@ async def test_a_database_that_takes_newer_workers_only_is_refused(postgres: Pos
     postgres.execute("UPDATE roombell.store SET version = 99, compatible_from = 98", database_url.rpartition("/")[2])
     with pytest.raises(StoreTooNew, match="Use that newer Roombell"):
         await PostgresStore(parse_url(database_url)).open()
+
+
+async def test_a_schema_that_was_made_for_the_user_is_enough(postgres: PostgresServer, database_url: str) -> None:
+    """Who may make no schema in the database may own one."""
+    database = database_url.rpartition("/")[2]
+    user = f"owner_of_{database}"
+    postgres.execute(f"CREATE ROLE {user} LOGIN PASSWORD 'its own'")
+    postgres.execute(f"CREATE SCHEMA roombell AUTHORIZATION {user}", database)
+    url = f"postgresql://{user}:its%20own@127.0.0.1:{postgres.port}/{database}"
+    async with opened(lambda: PostgresStore(parse_url(url))) as it:
+        await it.accept(event("a", await it.endpoint()))

@@ -10,10 +10,11 @@ import pytest
 
 from roombell.stores.sqlite import schema
 from roombell.stores.sqlite.queries import query
+from roombell.stores.text import kept
 
 QUERIES = sorted(file.stem for file in (Path(schema.__file__).parent / "queries").glob("*.sql"))
-ONCE = {"moving_contents", "moving_document"}
-"""A move counts all there is, once; and numbers the documents by a function that only its connection has."""
+ONCE = {"moving_contents"}
+"""A move counts all there is, once."""
 
 PLANS = {
     "attempt_add": ["SEARCH delivery USING INDEX delivery_pending (lane_id=? AND sequence=?)"],
@@ -68,6 +69,10 @@ PLANS = {
     "lanes_too_old": ["SEARCH lane USING INDEX lane_ageing (endpoint_id=? AND head_owed_since_ms<?)"],
     "lanes_blocked": ["SEARCH lane USING INDEX lane_blocked (endpoint_id>? AND endpoint_id<?)"],
     "lanes_waiting": ["SEARCH lane USING INDEX lane_waiting (endpoint_id=?)"],
+    "moving_document": [
+        "SEARCH numbered USING INTEGER PRIMARY KEY (rowid>?)",
+        "SEARCH document USING INTEGER PRIMARY KEY (rowid=?)",
+    ],
     "walk": [
         "SEARCH delivery USING PRIMARY KEY ((event,lane_id)>(?,?) AND event<?)",
         "SEARCH event USING INTEGER PRIMARY KEY (rowid=?)",
@@ -85,6 +90,8 @@ PLANS = {
 @pytest.fixture
 def connection(tmp_path: Path) -> Iterator[sqlite3.Connection]:
     with contextlib.closing(schema.connect(str(tmp_path / "store.db"))) as connection:
+        connection.create_function("kept", 1, kept, deterministic=True)
+        connection.execute(query("moving_numbered"))
         yield connection
 
 

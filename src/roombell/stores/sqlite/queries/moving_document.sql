@@ -1,6 +1,7 @@
 -- Documents, numbered in the order of their keys as PostgreSQL keeps them.
-SELECT number, key, version, value
-FROM (SELECT row_number() OVER (ORDER BY kept(key)) AS number, key, version, value FROM document)
-WHERE number > ?
-ORDER BY number
+SELECT numbered.number, document.key, document.version, document.value
+FROM temp.numbered AS numbered
+JOIN document ON document.rowid = numbered.document
+WHERE numbered.number > ?
+ORDER BY numbered.number
 LIMIT ?
