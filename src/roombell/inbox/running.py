@@ -50,7 +50,7 @@ class Running:
             targets[rooms_id] = HandlerTarget(ROOMS, rooms, ROOMS_TIMEOUT_S)
             policies = (*policies, EndpointPolicy(rooms_id, ROOMS, retry=RETRY, adaptive=False, internal=True))
             loops = (*loops, RoomKeeper(rooms))
-        self._transport = HandlerTransport(targets, threads_max=registered.calls_max, clock=clock)
+        self._transport = HandlerTransport(targets, clock=clock)
         bounds = EngineSettings(owner=wiring.new_owner(), retention_ms=retention_ms)
         draws, fleet = wiring.system_random(), wiring.fleet_of(store)
         self.engine = Engine(store, self._transport, clock, draws, hooks, bounds, fleet=fleet)
