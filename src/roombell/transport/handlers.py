@@ -72,6 +72,8 @@ class Handling(msgspec.Struct, frozen=True):
     attempt: int
     over_at_s: float
     """When its time is over, by the monotonic clock."""
+    committed: bool = False
+    """Whether this call has committed a transaction."""
 
 
 HANDLING: Final[ContextVar[Handling]] = ContextVar("roombell_handling")

@@ -19,6 +19,8 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager, contextmanager
 from typing import Generic, TypeVar
 
+import msgspec
+
 from roombell.errors import AlreadyDone, OutOfTime, UsageError
 from roombell.events import WebhookEvent
 from roombell.stores import done
@@ -68,14 +70,23 @@ class AsyncDatabase(ABC, Generic[T]):
 
         :raises AlreadyDone: it has committed before. Let it pass: the event is done.
         :raises OutOfTime: at the end, where the handler's time is over; nothing was committed.
-        :raises UsageError: this is no handler of an inbox, or it was called for another event.
+        :raises UsageError: this is no handler of an inbox, or it was called for another event, or it has committed a
+            transaction already; at the end, where a statement failed and its error was caught, or the transaction was
+            ended inside of the block.
         """
         handling = handled(event)
         async with self.begin() as transaction:
             if not await self.execute(transaction, _mark(handling)):
-                raise AlreadyDone(_told(handling))
+                raise _done_before(handling)
             yield transaction
+            try:
+                is_gone = await self.execute(transaction, _mark(handling))
+            except Exception as error:
+                raise _broken(handling, error) from error
+            if is_gone:
+                raise _broken(handling)
             check_time(handling)
+        HANDLING.set(msgspec.structs.replace(handling, committed=True))
 
 
 class BlockingDatabase(ABC, Generic[T]):
@@ -114,14 +125,23 @@ class BlockingDatabase(ABC, Generic[T]):
 
         :raises AlreadyDone: it has committed before. Let it pass: the event is done.
         :raises OutOfTime: at the end, where the handler's time is over; nothing was committed.
-        :raises UsageError: this is no handler of an inbox, or it was called for another event.
+        :raises UsageError: this is no handler of an inbox, or it was called for another event, or it has committed a
+            transaction already; at the end, where a statement failed and its error was caught, or the transaction was
+            ended inside of the block.
         """
         handling = handled(event)
         with self.begin() as transaction:
             if not self.execute(transaction, _mark(handling)):
-                raise AlreadyDone(_told(handling))
+                raise _done_before(handling)
             yield transaction
+            try:
+                is_gone = self.execute(transaction, _mark(handling))
+            except Exception as error:
+                raise _broken(handling, error) from error
+            if is_gone:
+                raise _broken(handling)
             check_time(handling)
+        HANDLING.set(msgspec.structs.replace(handling, committed=True))
 
 
 def handled(event: WebhookEvent) -> Handling:
@@ -146,6 +166,27 @@ def check_time(handling: Handling) -> None:
 def _mark(handling: Handling) -> Statement:
     event_id = handling.event_id.replace("\0", "\\0")  # which PostgreSQL cannot keep
     return done.add(event_id, handling.handler, time.time_ns() // 1_000_000)
+
+
+def _done_before(handling: Handling) -> AlreadyDone | UsageError:
+    if handling.committed:
+        return UsageError(
+            f"{_told(handling)} has committed a transaction already, and this second one would take effect or not. "
+            "Write all in one."
+        )
+    return AlreadyDone(_told(handling))
+
+
+def _broken(handling: Handling, error: Exception | None = None) -> UsageError:
+    """PostgreSQL answers COMMIT with a ROLLBACK after an error that was caught, and drivers do not tell: the row is
+    asked for once more, so that what is lost is never taken for done.
+    """
+    told = "" if error is None else f" ({type(error).__name__}: {error})"
+    return UsageError(
+        f"The transaction of {_told(handling)} cannot be committed: a statement in it failed and the error was caught, "
+        "its connection broke, or it was ended inside of its block. Let errors through, put what may fail into a "
+        f"savepoint, and leave the end to the block.{told}"
+    )
 
 
 def _told(handling: Handling) -> str:
