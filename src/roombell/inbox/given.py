@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from datetime import timedelta
 
 from roombell.errors import UsageError
 from roombell.inbox.databases import AsyncDatabase, BlockingDatabase
+from roombell.inbox.databases.sqlite import Sqlite
 from roombell.inbox.settings import HandlerSettings
 from roombell.receiver.receiver import Receiver
 from roombell.settings import StoreSettings
@@ -26,18 +28,29 @@ def check(receiver: object, database: object, defaults: object, retention: objec
         raise UsageError(f"`retention` is a time, as `timedelta(days=7)`, not {named(retention)}.")
 
 
-def store_settings(store: object) -> StoreSettings:
+def store_settings(store: object, database: object) -> StoreSettings:
     """What the inbox' ``store`` names.
 
-    :raises UsageError: it names no store. Where there may be a password in it, the message holds its beginning alone.
+    :raises UsageError: it names no store, or the file of ``database``. Where there may be a password in it, the message
+        holds its beginning alone.
     """
     if not isinstance(store, str):
         raise UsageError(f"`store` is a URL, as 'sqlite:///inbox.db', not {named(store)}.")
     try:
-        return StoreSettings.of_url(store)
+        settings = StoreSettings.of_url(store)
     except UsageError as error:
         told = f"{store.partition(':')[0]}:…" if "@" in store or "?" in store else store
         raise UsageError(f"The inbox' `store` is {told!r}: {error}") from None
+    if (
+        isinstance(database, Sqlite)
+        and settings.path
+        and os.path.realpath(settings.path) == os.path.realpath(database.path)
+    ):
+        raise UsageError(
+            f"{database.path!r} is the inbox' own file, which nothing else may use. Give `database` a file of the "
+            "application's."
+        )
+    return settings
 
 
 def named(given: object) -> str:

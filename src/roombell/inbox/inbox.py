@@ -96,7 +96,7 @@ class Inbox(ByHand, Generic[T]):
         hooks: Iterable[Hook] = (),
     ) -> None:
         check(receiver, database, defaults, retention)
-        self._store = store_settings(store)
+        self._store = store_settings(store, database)
         self._room_limits = RoomLimits() if rooms is True else rooms or None
         self._retention_ms = wiring.retention_ms(retention)
         self._receiver, self._database = receiver, database

@@ -298,6 +298,20 @@ async def test_preparing_waits_for_no_transaction_that_is_under_way(with_it, sha
             another.rollback()
 
 
+@pytest.mark.parametrize("is_async", [True, False])
+async def test_a_database_that_rolls_nothing_back_is_refused(shared_url, is_async):
+    if is_async:
+        engine = create_async_engine(driver(shared_url, "asyncpg"), isolation_level="AUTOCOMMIT")
+        with pytest.raises(UsageError, match="without AUTOCOMMIT"):
+            await prepare(AsyncSqlAlchemy(engine))
+        await engine.dispose()
+    else:
+        plain = create_engine(driver(shared_url, "psycopg"), isolation_level="AUTOCOMMIT")
+        with pytest.raises(UsageError, match="without AUTOCOMMIT"):
+            await prepare(SqlAlchemy(plain))
+        plain.dispose()
+
+
 async def test_the_wrong_kind_of_with_says_which_is_right(case):
     HANDLING.set(call())
     if isinstance(case.database, AsyncDatabase):

@@ -11,6 +11,7 @@ import pytest
 from roombell import Receiver, RetryPolicy, Stopped, UsageError
 from roombell.inbox import HandlerSettings, Inbox, running
 from roombell.inbox.databases import AsyncDatabase
+from roombell.inbox.databases.sqlite import Sqlite
 from roombell.receiver.delivery import NO_DELIVERY
 from support.inbox import KEYS, QUICK, event, take
 
@@ -172,6 +173,11 @@ def test_what_an_inbox_is_given_is_named_when_it_is_wrong(receiver, given, words
     with pytest.raises(UsageError, match=words) as caught:
         Inbox(receiver, **given)
     assert "secret-word" not in str(caught.value)
+
+
+def test_the_inbox_s_own_file_is_no_database_for_transactions(receiver, store, tmp_path):
+    with pytest.raises(UsageError, match="own file"):
+        Inbox(receiver, store=store, database=Sqlite(tmp_path / "x" / ".." / "inbox.db"))
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+import uuid
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager, contextmanager
@@ -44,6 +45,8 @@ class AsyncDatabase(ABC, Generic[T]):
     async def prepare(self) -> None:
         """Makes the table if it is not there. A user who may not make one makes it beforehand.
 
+        :raises UsageError: the database is used in such a way that nothing is ever rolled back.
+
         It looks first: even where there is nothing to make, PostgreSQL's CREATE INDEX waits for every transaction that
         writes to the table, and everybody else waits behind it.
         """
@@ -53,6 +56,15 @@ class AsyncDatabase(ABC, Generic[T]):
             with contextlib.suppress(Exception):
                 await self._run(*done.CREATE)
             await self._run(done.CHECK)
+        await self._check_rolls_back()
+
+    async def _check_rolls_back(self) -> None:
+        with contextlib.suppress(_NotToBeKept):
+            async with self.begin() as transaction:
+                await self.execute(transaction, _probe())
+                raise _NotToBeKept
+        if await self.forget(0, 1):
+            raise _keeps_all(self)
 
     async def _run(self, *statements: Statement) -> None:
         async with self.begin() as transaction:
@@ -101,13 +113,24 @@ class BlockingDatabase(ABC, Generic[T]):
         """Runs one statement in it, and says how many rows it changed."""
 
     def prepare(self) -> None:
-        """Makes the table if it is not there. A user who may not make one makes it beforehand."""
+        """Makes the table if it is not there. A user who may not make one makes it beforehand.
+
+        :raises UsageError: the database is used in such a way that nothing is ever rolled back.
+        """
         try:
             self._run(done.CHECK)
         except Exception:  # noqa: BLE001 - each library has errors of its own, and another process may be faster
             with contextlib.suppress(Exception):
                 self._run(*done.CREATE)
             self._run(done.CHECK)
+        self._check_rolls_back()
+
+    def _check_rolls_back(self) -> None:
+        with contextlib.suppress(_NotToBeKept), self.begin() as transaction:
+            self.execute(transaction, _probe())
+            raise _NotToBeKept
+        if self.forget(0, 1):
+            raise _keeps_all(self)
 
     def _run(self, *statements: Statement) -> None:
         with self.begin() as transaction:
@@ -161,6 +184,22 @@ def check_time(handling: Handling) -> None:
     """:raises OutOfTime: the inbox has given this call up, so nothing may be committed for it any more."""
     if time.monotonic() >= handling.over_at_s:
         raise OutOfTime(f"The time for {_told(handling)} is over; nothing was committed. Give the handler more time.")
+
+
+class _NotToBeKept(Exception):
+    """Ends a transaction that is to be rolled back."""
+
+
+def _probe() -> Statement:
+    """A row of no event's, older than any."""
+    return done.add(f"probe/{uuid.uuid4().hex}", "@probe", -1)
+
+
+def _keeps_all(database: object) -> UsageError:
+    return UsageError(
+        f"What a transaction of {type(database).__name__} rolls back stays, so an event's work and the fact that it is "
+        "done would not commit together. Give it an engine or a connection without AUTOCOMMIT."
+    )
 
 
 def _mark(handling: Handling) -> Statement:

@@ -53,6 +53,11 @@ class Sqlite(BlockingDatabase[sqlite3.Connection]):
         self._path = os.fspath(path)
         self._lock_wait_s = lock_wait_s
 
+    @property
+    def path(self) -> str:
+        """The file."""
+        return self._path
+
     @contextmanager
     def begin(self) -> Iterator[sqlite3.Connection]:
         connection = sqlite3.connect(self._path, timeout=self._lock_wait_s, isolation_level=None, factory=_Connection)
