@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import atexit
 import concurrent.futures
-import os
 from collections.abc import AsyncIterator, Callable, Collection, Iterable
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -22,11 +21,11 @@ from roombell.engine.ports import Store
 from roombell.errors import Overloaded, Stopped, StoreError, UsageError
 from roombell.events import WebhookEvent
 from roombell.inbox.collapse import Collapse, inbox_id, rules
-from roombell.inbox.databases import AsyncDatabase, BlockingDatabase
 from roombell.inbox.derived import derived, event_of
+from roombell.inbox.given import check, store_settings
 from roombell.inbox.registered import Registered, SettingsOf
 from roombell.inbox.rooms import Rooms
-from roombell.inbox.runner import LoopThread
+from roombell.inbox.runner import Home, LoopThread
 from roombell.inbox.running import Running, log_trouble, opened, tell_of_orphans
 from roombell.inbox.settings import HandlerSettings
 from roombell.inbox.shelf import Shelf
@@ -37,7 +36,6 @@ from roombell.receiver.gaps import LaneWatch
 from roombell.receiver.receiver import Receiver
 from roombell.receiver.room_state import InRoom, RoomLimits, RoomNow
 from roombell.receiver.views import Ingress, ParticipantKind, Recording
-from roombell.settings import StoreSettings
 
 if TYPE_CHECKING:
     from typing import Self
@@ -97,8 +95,8 @@ class Inbox(ByHand, Generic[T]):
         retention: timedelta = timedelta(days=7),
         hooks: Iterable[Hook] = (),
     ) -> None:
-        _check(receiver, database)
-        self._store = StoreSettings.of_url(store)
+        check(receiver, database, defaults, retention)
+        self._store = store_settings(store, database)
         self._room_limits = RoomLimits() if rooms is True else rooms or None
         self._retention_ms = wiring.retention_ms(retention)
         self._receiver, self._database = receiver, database
@@ -109,8 +107,9 @@ class Inbox(ByHand, Generic[T]):
         self._registered = Registered((), self._settings)
         self._lanes: LaneWatch | None = None
         self._running: Running | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._pid = 0
+        self._starting = False
+        self._stopping: asyncio.Task[None] | None = None
+        self._home: Home | None = None
         self._thread: LoopThread | None = None
         receiver.use(self, self.transaction)
 
@@ -141,8 +140,16 @@ class Inbox(ByHand, Generic[T]):
         :raises StoreError: the store or the database cannot be used; the message names the mend.
         :raises UsageError: it is running already, or two handlers have one name.
         """
-        if self._running is not None:
+        if self._running is not None or self._starting:
             raise UsageError("This inbox is running already.")
+        self._starting = True
+        try:
+            await self._wait_for_stop()
+            await self._start()
+        finally:
+            self._starting = False
+
+    async def _start(self) -> None:
         registered = Registered(self._receiver.handlers, self._settings)
         if self._database is not None:
             await prepare(self._database)
@@ -167,18 +174,27 @@ class Inbox(ByHand, Generic[T]):
             self._clock.follow(None)
             await store.close()
             raise
-        self._loop, self._pid = asyncio.get_running_loop(), os.getpid()
+        self._home = Home()
         self._registered, self._running = registered, running
         running.start()
 
     async def stop(self, *, grace_s: float = STOP_TIMEOUT_S) -> None:
         """Takes no more events, lets calls under way end within ``grace_s``, and closes the store.
 
-        Nothing is lost: what is cut is done again at the next start. Calling it again is fine.
+        Nothing is lost: what is cut is done again at the next start. Calling it again is fine. When the caller is
+        cancelled it goes on.
         """
         running, self._running = self._running, None
         if running is not None:
-            await running.stop(grace_s)
+            self._stopping = asyncio.get_running_loop().create_task(running.stop(grace_s), name="roombell inbox stop")
+        await self._wait_for_stop()
+
+    async def _wait_for_stop(self) -> None:
+        stopping = self._stopping
+        if stopping is not None:
+            await asyncio.shield(stopping)
+            if self._stopping is stopping:
+                self._stopping = None
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -220,7 +236,7 @@ class Inbox(ByHand, Generic[T]):
         """``stop`` for what ``start_in_thread`` started."""
         atexit.unregister(self.stop_in_thread)
         thread, self._thread = self._thread, None
-        if thread is None or self._pid != os.getpid():
+        if thread is None or self._home is None or not self._home.is_of_this_process:
             return
         try:
             thread.submit(self.stop(grace_s=grace_s)).result()
@@ -253,12 +269,17 @@ class Inbox(ByHand, Generic[T]):
         :raises StoreError: it could not be written.
         :raises Stopped: the inbox is not running.
         """
-        if self._loop is asyncio.get_running_loop():
+        if self._home is not None and self._home.is_here:
             return await self._put(event, delivery)
         return await asyncio.wrap_future(self._put_elsewhere(event, delivery))
 
     def put_blocking(self, event: WebhookEvent, delivery: DeliveryInfo) -> bool:
-        """``put`` for callers in other threads than the inbox'."""
+        """``put`` for callers in other threads than the inbox'.
+
+        :raises UsageError: it is called in the inbox' event loop.
+        """
+        if self._home is not None:
+            self._home.check_elsewhere()
         future = self._put_elsewhere(event, delivery)
         try:
             return future.result(PUT_TIMEOUT_S)
@@ -280,8 +301,8 @@ class Inbox(ByHand, Generic[T]):
     def _put_elsewhere(self, event: WebhookEvent, delivery: DeliveryInfo) -> concurrent.futures.Future[bool]:
         """Puts it in the inbox' own loop, which runs in another thread."""
         self._run()
-        assert self._loop is not None, "it is running"
-        return asyncio.run_coroutine_threadsafe(self._put(event, delivery), self._loop)
+        assert self._home is not None, "it is running"
+        return asyncio.run_coroutine_threadsafe(self._put(event, delivery), self._home.loop)
 
     async def drain(self, *, timeout_s: float | None = None) -> None:
         """Returns when no handler that works has anything to do.
@@ -289,11 +310,11 @@ class Inbox(ByHand, Generic[T]):
         :raises TimeoutError: ``timeout_s`` passed first. Handlers go on.
         """
         async with asyncio.timeout(timeout_s):
-            await self._run().engine.drain()
+            await self._run_here().engine.drain()
 
     async def endpoints(self) -> tuple[EndpointStatus, ...]:
         """Every handler with its state and what it has not done yet; removed ones too, while they are owed some."""
-        return await self._run().store.endpoints()
+        return await self._run_here().store.endpoints()
 
     async def rooms(self, *, provisional: bool = False) -> tuple[RoomNow, ...]:
         """The rooms that are there now.
@@ -327,7 +348,7 @@ class Inbox(ByHand, Generic[T]):
 
     @property
     def operator(self) -> Operator:
-        return self._run().operator
+        return self._run_here().operator
 
     @property
     def running(self) -> bool:
@@ -340,14 +361,19 @@ class Inbox(ByHand, Generic[T]):
         return None if self._running is None else self._running.engine.last_error
 
     def _run(self) -> Running:
-        if self._running is None:
+        if self._running is None or self._home is None:
             raise Stopped(
                 "The inbox is not running. Start it with `async with`, as the application's lifespan, or with "
                 "`start_in_thread()`."
             )
-        if self._pid != os.getpid():
-            raise Stopped("The inbox was started before this process was forked. Start it in each worker.")
+        self._home.check()
         return self._running
+
+    def _run_here(self) -> Running:
+        running = self._run()
+        if self._home is not None:
+            self._home.check_here()
+        return running
 
     def _make_rooms(self, store: Store) -> Rooms | None:
         if self._room_limits is None:
@@ -357,7 +383,7 @@ class Inbox(ByHand, Generic[T]):
         return Rooms(Shelf(store), self._clock, self._take, self._room_limits)
 
     def _rooms(self) -> Rooms:
-        rooms = self._run().rooms
+        rooms = self._run_here().rooms
         if rooms is None:
             raise UsageError("This inbox keeps no room state: make it with `Inbox(receiver, rooms=True)`.")
         return rooms
@@ -368,18 +394,3 @@ class Inbox(ByHand, Generic[T]):
         # An event is forgotten when its last delivery has ended, and that may be as late as a delivery may grow old.
         kept_ms = self._retention_ms + registered.max_age_ms
         return (Forgetter(self._database, self._clock, kept_ms=kept_ms),)
-
-
-def _check(receiver: object, database: object) -> None:
-    """What people without a type checker get wrong on the first day."""
-    if not isinstance(receiver, Receiver):
-        raise UsageError(f"The inbox is given a receiver, `Inbox(Receiver(keys=…))`, not {_named(receiver)}.")
-    if not isinstance(database, AsyncDatabase | BlockingDatabase | None):
-        raise UsageError(
-            "`database` is one of those in `roombell.inbox.databases`, as `SqlAlchemy(engine)`, not "
-            f"{_named(database)} itself."
-        )
-
-
-def _named(given: object) -> str:
-    return f"the class {given.__name__}" if isinstance(given, type) else f"a {type(given).__name__}"

@@ -59,11 +59,6 @@ class Registered:
         return tuple(self._handlers)
 
     @property
-    def calls_max(self) -> int:
-        """How many calls of all handlers together may be under way."""
-        return max(1, sum(settings.concurrency for settings in self._settings.values()))
-
-    @property
     def max_age_ms(self) -> int:
         """How old an event may grow that some handler has not done."""
         return max((settings.retry.max_age_ms for settings in self._settings.values()), default=0)
@@ -83,7 +78,9 @@ class Registered:
     def targets(self, ids: Mapping[str, EndpointId]) -> dict[EndpointId, HandlerTarget]:
         """The handlers as the transport knows them."""
         return {
-            ids[name]: HandlerTarget(name, handler, self._settings[name].timeout_s)
+            ids[name]: HandlerTarget(
+                name, handler, self._settings[name].timeout_s, threads_max=self._settings[name].concurrency
+            )
             for name, handler in self._handlers.items()
         }
 

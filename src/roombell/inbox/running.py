@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 from typing import Final
 
 from roombell import wiring
 from roombell.engine.announcer import Watch
-from roombell.engine.core import Engine, EngineSettings, Submitted
+from roombell.engine.core import STORE_GRACE_S, Engine, EngineSettings, Submitted
 from roombell.engine.hooks import DeliveryDead, EndpointFailing, EndpointRecovered, Hooks, Record
 from roombell.engine.lifecycle import BackgroundLoop
 from roombell.engine.model import EndpointState, EndpointStatus
@@ -50,7 +51,7 @@ class Running:
             targets[rooms_id] = HandlerTarget(ROOMS, rooms, ROOMS_TIMEOUT_S)
             policies = (*policies, EndpointPolicy(rooms_id, ROOMS, retry=RETRY, adaptive=False, internal=True))
             loops = (*loops, RoomKeeper(rooms))
-        self._transport = HandlerTransport(targets, threads_max=registered.calls_max, clock=clock)
+        self._transport = HandlerTransport(targets, clock=clock)
         bounds = EngineSettings(owner=wiring.new_owner(), retention_ms=retention_ms)
         draws, fleet = wiring.system_random(), wiring.fleet_of(store)
         self.engine = Engine(store, self._transport, clock, draws, hooks, bounds, fleet=fleet)
@@ -67,14 +68,23 @@ class Running:
 
     async def stop(self, grace_s: float) -> None:
         """Takes no more events, gives calls under way ``grace_s`` to end, and closes the store."""
-        for loop in self._loops:
-            await loop.stop()
         try:
+            await self._stop_loops()
             await self.engine.stop(grace_s)
         finally:
             await self._transport.close()
             self._clock.follow(None)
             await self.store.close()
+
+    async def _stop_loops(self) -> None:
+        """A database of the user's may not answer, and neither may one whose connections the handlers have."""
+        try:
+            async with asyncio.timeout(STORE_GRACE_S):
+                for loop in self._loops:
+                    await loop.stop()
+        except TimeoutError:
+            for loop in self._loops:
+                await loop.abandon()
 
     def submit(self, event_id: str, event: WebhookEvent, handlers: Sequence[str]) -> Submitted:
         """Takes an event for the handlers with these names, and for the room state. The future ends when it is on disk.

@@ -24,9 +24,20 @@ class HandlerSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Whether the events behind one that was given up go on, or wait until a person decides."""
 
     def __post_init__(self) -> None:
+        _check("name", self.name, str, "a text")
+        _check("timeout_s", self.timeout_s, (int, float), "a number of seconds")
+        _check("concurrency", self.concurrency, int, "a whole number")
+        _check("retry", self.retry, RetryPolicy, "a policy, as RetryPolicy(attempts=20)")
+        _check("on_dead", self.on_dead, OnDead, "OnDead.SKIP or OnDead.BLOCK")
         if self.name.startswith("@"):
             raise UsageError(f"A handler's name may not begin with @; {self.name!r} was given.")
-        if self.timeout_s <= 0:
+        if not self.timeout_s > 0:
             raise UsageError(f"timeout_s must be more than nothing; {self.timeout_s:g} was given.")
         if self.concurrency < 1:
             raise UsageError(f"concurrency must be at least 1; {self.concurrency} was given.")
+
+
+def _check(name: str, given: object, kind: type | tuple[type, ...], words: str) -> None:
+    """What people without a type checker get wrong on the first day."""
+    if not isinstance(given, kind):
+        raise UsageError(f"{name} is {words}; {given!r} was given.")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from types import TracebackType
 from typing import Generic, TypeVar
@@ -10,6 +9,7 @@ from typing import Generic, TypeVar
 from roombell.errors import UsageError
 from roombell.events import WebhookEvent
 from roombell.inbox.databases import AsyncDatabase, BlockingDatabase
+from roombell.inbox.runner import running_loop
 
 T = TypeVar("T")
 Database = AsyncDatabase[T] | BlockingDatabase[T]
@@ -44,7 +44,7 @@ class Transaction(Generic[T]):
                 f"{type(self._database).__name__} is for coroutines: write the handler as `async def`, and in it "
                 "`async with … .transaction(event)`."
             )
-        if _is_in_event_loop():
+        if running_loop() is not None:
             raise UsageError(
                 f"{type(self._database).__name__} would hold up the event loop: write the handler as `def`; the inbox "
                 "calls it in a thread."
@@ -57,11 +57,3 @@ class Transaction(Generic[T]):
     ) -> bool | None:
         assert self._block is not None, "it was entered"
         return self._block.__exit__(kind, error, trace)
-
-
-def _is_in_event_loop() -> bool:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True

@@ -8,7 +8,7 @@ from typing import Final, TypeVar
 
 from roombell.engine.lifecycle import BackgroundLoop
 from roombell.engine.ports import Clock
-from roombell.errors import StoreError
+from roombell.errors import StoreError, UsageError
 from roombell.inbox.databases import AsyncDatabase
 from roombell.inbox.transaction import Database
 
@@ -23,12 +23,15 @@ async def prepare(database: Database[T]) -> None:
     """Makes the table if it is not there.
 
     :raises StoreError: the database cannot be used.
+    :raises UsageError: it rolls nothing back.
     """
     try:
         if isinstance(database, AsyncDatabase):
             await database.prepare()
         else:
             await asyncio.to_thread(database.prepare)
+    except UsageError:
+        raise
     except Exception as error:
         raise _unusable(error) from error
 

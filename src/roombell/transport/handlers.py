@@ -57,6 +57,8 @@ class HandlerTarget(msgspec.Struct, frozen=True):
     """The endpoint's."""
     handler: Callee
     timeout_s: float
+    threads_max: int = 1
+    """How many of its calls may be in threads at once."""
 
 
 class Handling(msgspec.Struct, frozen=True):
@@ -70,6 +72,8 @@ class Handling(msgspec.Struct, frozen=True):
     attempt: int
     over_at_s: float
     """When its time is over, by the monotonic clock."""
+    committed: bool = False
+    """Whether this call has committed a transaction."""
 
 
 HANDLING: Final[ContextVar[Handling]] = ContextVar("roombell_handling")
@@ -79,14 +83,15 @@ HANDLING: Final[ContextVar[Handling]] = ContextVar("roombell_handling")
 class HandlerTransport:
     """Calls handlers. Use it within one event loop; plain functions run in threads of its own.
 
+    Each handler has threads of its own: calls that hang keep theirs for ever, and that must be no other handler's loss.
+
     :param targets: the handlers by endpoint.
-    :param threads_max: how many plain functions may run at once.
     """
 
-    def __init__(self, targets: Mapping[EndpointId, HandlerTarget], *, threads_max: int, clock: Clock) -> None:
+    def __init__(self, targets: Mapping[EndpointId, HandlerTarget], *, clock: Clock) -> None:
         self._targets = targets
         self._clock = clock
-        self._threads = Threads(threads_max)
+        self._threads = {endpoint_id: Threads(target.threads_max) for endpoint_id, target in targets.items()}
         self._left: set[str] = set()
         """Lanes with a call that is out of time and has not ended."""
 
@@ -114,7 +119,8 @@ class HandlerTransport:
 
     async def close(self) -> None:
         """Ends the threads that are idle. What runs in others ends with the process."""
-        self._threads.close()
+        for threads in self._threads.values():
+            threads.close()
 
     async def _call(self, target: HandlerTarget, request: AttemptRequest, started_s: float) -> None:
         delivery = request.delivery
@@ -122,10 +128,14 @@ class HandlerTransport:
         over_at_s = started_s + target.timeout_s
         HANDLING.set(Handling(target.name, event, delivery.event_id, request.attempt, over_at_s))
         info = DeliveryInfo(delivery.event_id, request.attempt, delivery.sequence, request.lane_name)
-        await target.handler.run(event, info, partial(self._in_thread, request.lane_name))
+        in_thread = partial(self._in_thread, self._threads[request.endpoint_id], request.lane_name)
+        try:
+            await target.handler.run(event, info, in_thread)
+        except SystemExit as error:  # a task lets it through to the event loop, which would end, and the application
+            raise RuntimeError(f"The call ended with {type(error).__name__}.") from error
 
-    async def _in_thread(self, lane: str, call: Callable[[], object]) -> object:
-        future = self._threads.submit(partial(copy_context().run, call))
+    async def _in_thread(self, threads: Threads, lane: str, call: Callable[[], object]) -> object:
+        future = threads.submit(partial(copy_context().run, call))
         try:
             return await asyncio.wrap_future(future)
         except asyncio.CancelledError:

@@ -29,10 +29,20 @@ class Threads:
         with self._lock:
             self._wanted += 1
             if self._wanted > self._started < self._threads_max:
-                self._started += 1
-                threading.Thread(target=self._work, name=f"roombell handler {self._started}", daemon=True).start()
+                self._start_one()
         self._queue.put((future, call))
         return future
+
+    def _start_one(self) -> None:
+        thread = threading.Thread(target=self._work, name=f"roombell handler {self._started + 1}", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:  # the machine has no more of them now
+            if self._started == 0:
+                self._wanted -= 1
+                raise
+        else:
+            self._started += 1
 
     def close(self) -> None:
         """Ends the threads that are idle now, and each other one when its call has returned. Waits for none."""

@@ -10,7 +10,7 @@ from contextlib import closing
 
 import pytest
 
-from roombell import Receiver, RetryPolicy, Stopped, StoreError, UsageError
+from roombell import DeliveryDead, Receiver, RetryPolicy, Stopped, StoreError, UsageError
 from roombell.engine.model import DeliveryState
 from roombell.inbox import HandlerSettings, Inbox
 from roombell.inbox.databases.sqlite import Sqlite
@@ -63,6 +63,38 @@ async def test_a_thread_that_is_out_of_time_is_left_to_itself_and_its_lane_has_n
         assert sorted(calls) == [("EV_1", 1), ("EV_2", 1)]
         assert await outcomes(inbox) == (DeliveryState.DEAD, ["timeout_wait"] * 3)
         gate.set()
+
+
+async def test_calls_that_hang_in_their_threads_take_none_from_other_handlers(receiver, store):
+    gate, dead, done = threading.Event(), asyncio.Event(), []
+    settings = HandlerSettings(timeout_s=0.05, concurrency=1, retry=RetryPolicy(attempts=1))
+    hung = [event("room_started", id=f"EV_{room}", room=room) for room in "abc"]
+    left = len(hung)
+
+    def count_dead(record):
+        nonlocal left
+        left -= isinstance(record, DeliveryDead)
+        if left == 0:
+            dead.set()
+
+    inbox = Inbox(receiver, store=store, defaults=settings, hooks=[count_dead])
+
+    @receiver.on("room_started")
+    def hangs(_one):
+        gate.wait(WAIT_S)
+
+    @receiver.on("participant_joined")
+    @inbox.handler(HandlerSettings(concurrency=1))
+    def works(one):
+        done.append(one.id)
+
+    async with inbox:
+        await take(receiver, *hung)
+        await asyncio.wait_for(dead.wait(), WAIT_S)
+        await take(receiver, event(id="EV_1", room="d"))
+        await inbox.drain(timeout_s=WAIT_S - 5)
+        gate.set()
+    assert done == ["EV_1"]
 
 
 async def test_a_coroutine_that_takes_no_notice_of_being_cancelled_is_left_to_itself_too(receiver, store):
@@ -128,6 +160,10 @@ async def test_whatever_a_handler_raises_is_a_failed_attempt(receiver, inbox):
         leave()
 
     @receiver.on("*")
+    async def leaves(_one):
+        leave()
+
+    @receiver.on("*")
     def awaitable(_one):
         return asyncio.get_running_loop().create_future()  # no loop runs in a thread
 
@@ -140,6 +176,7 @@ async def test_whatever_a_handler_raises_is_a_failed_attempt(receiver, inbox):
         }
     assert details["cancelled"].startswith("RuntimeError: Something that the handler")
     assert "SystemExit" in details["exits"]
+    assert "SystemExit" in details["leaves"], "and the event loop goes on"
     assert details["awaitable"].startswith("RuntimeError")
 
 
@@ -265,3 +302,21 @@ def test_what_has_not_begun_in_a_thread_can_be_taken_back():
     gate.set()
     assert held.result(WAIT_S)
     threads.close()
+
+
+def test_where_no_more_threads_can_be_started_those_there_are_do_the_work(monkeypatch):
+    threads, gate = Threads(2), threading.Event()
+    held = threads.submit(lambda: gate.wait(WAIT_S))
+    with monkeypatch.context() as exhausted:
+        exhausted.setattr(threading.Thread, "start", no_thread)
+        waiting = threads.submit(lambda: "done")
+        with pytest.raises(RuntimeError, match="new thread"):
+            Threads(1).submit(lambda: None)
+    gate.set()
+    assert held.result(WAIT_S)
+    assert waiting.result(WAIT_S) == "done"
+    threads.close()
+
+
+def no_thread(_thread):
+    raise RuntimeError("can't start new thread")

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import sqlite3
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,6 +31,7 @@ from roombell.transport.handlers import HANDLING, Handling
 from support.inbox import event
 
 EVENT = event(id="EV_1")
+NOTHING = contextlib.nullcontext()
 INSERT = "INSERT INTO effect (what) VALUES ('%s')"
 
 
@@ -41,20 +42,34 @@ class Case:
     database: Database
     write: Callable[[object, str], object]
     rows: Callable[[str], list[tuple]]
+    is_postgres: bool = True
 
-    async def do(self, what: str, *, handling: Handling | None = None, before_end: Callable[[], object] = int) -> None:
-        """Writes ``what`` as a handler would that is called for ``EVENT``."""
+    async def do(
+        self,
+        what: str,
+        *,
+        handling: Handling | None = None,
+        before_end: Callable[[], object] = int,
+        then: Sequence[str] = (),
+    ) -> None:
+        """Writes ``what`` as a handler would that is called for ``EVENT``; whatever goes wrong with ``then`` it passes over."""
         HANDLING.set(handling or call())
         if isinstance(self.database, AsyncDatabase):
             async with Transaction(self.database, EVENT) as transaction:
                 await self.write(transaction, INSERT % what)
+                for statement in then:
+                    with contextlib.suppress(Exception):
+                        await self.write(transaction, statement)
                 before_end()
         else:
-            await asyncio.to_thread(self._do_blocking, what, before_end)
+            await asyncio.to_thread(self.do_blocking, what, before_end, then)
 
-    def _do_blocking(self, what: str, before_end: Callable[[], object]) -> None:
+    def do_blocking(self, what: str, before_end: Callable[[], object] = int, then: Sequence[str] = ()) -> None:
         with Transaction(self.database, EVENT) as transaction:
             self.write(transaction, INSERT % what)
+            for statement in then:
+                with contextlib.suppress(Exception):
+                    self.write(transaction, statement)
             before_end()
 
     @property
@@ -97,13 +112,13 @@ def driver(url: str, name: str) -> str:
 
 @contextlib.asynccontextmanager
 async def with_sqlite(path: Path) -> AsyncIterator[Case]:
-    yield Case(Sqlite(path), execute, sqlite_rows(path))
+    yield Case(Sqlite(path), execute, sqlite_rows(path), is_postgres=False)
 
 
 @contextlib.asynccontextmanager
 async def with_sqlalchemy_on_sqlite(path: Path) -> AsyncIterator[Case]:
     engine = create_engine(f"sqlite:///{path}")
-    yield Case(SqlAlchemy(sessionmaker(engine)), execute_text, sqlite_rows(path))
+    yield Case(SqlAlchemy(sessionmaker(engine)), execute_text, sqlite_rows(path), is_postgres=False)
     engine.dispose()
 
 
@@ -201,6 +216,53 @@ async def test_a_handler_whose_time_is_over_commits_nothing(case):
     await case.do("in time")
 
 
+async def test_what_is_lost_by_an_error_that_was_caught_is_not_taken_for_done(case):
+    """PostgreSQL rolls back all of it, and answers COMMIT as if that were well."""
+    caught = pytest.raises(UsageError, match=r"the error was caught.*savepoint") if case.is_postgres else NOTHING
+    with caught:
+        await case.do("half", then=["INSERT INTO nowhere VALUES (1)"])
+    if case.is_postgres:
+        assert case.effects == []
+        await case.do("half")
+    with pytest.raises(AlreadyDone):
+        await case.do("again")
+    assert case.effects == ["half"]
+
+
+async def test_what_fails_in_a_savepoint_spoils_nothing(case):
+    await case.do("kept", then=["SAVEPOINT one", "INSERT INTO nowhere VALUES (1)", "ROLLBACK TO SAVEPOINT one"])
+    with pytest.raises(AlreadyDone):
+        await case.do("again")
+    assert case.effects == ["kept"]
+
+
+async def test_a_transaction_that_was_rolled_back_by_hand_is_told_and_its_work_not_done_twice(case):
+    with pytest.raises(UsageError, match="ended inside of its block"):
+        await case.do("gone", then=["ROLLBACK", INSERT % "outside"])
+    with contextlib.suppress(AlreadyDone):
+        await case.do("again")
+    assert case.effects in (["outside"], ["again"])
+
+
+async def test_a_second_transaction_of_one_call_is_refused_and_not_taken_for_done(case):
+    first = call()
+    if isinstance(case.database, AsyncDatabase):
+        await case.do("first", handling=first)
+        with pytest.raises(UsageError, match="Write all in one"):
+            async with Transaction(case.database, EVENT):
+                pass
+    else:
+        HANDLING.set(first)
+
+        def both():
+            case.do_blocking("first")
+            with pytest.raises(UsageError, match="Write all in one"):
+                case.do_blocking("second")
+
+        await asyncio.to_thread(both)
+    assert case.effects == ["first"]
+
+
 async def test_of_many_workers_that_have_the_same_event_one_commits(case):
     """As when one was stopped for longer than its lease, and the next one began."""
     results = await asyncio.gather(*[one_worker(case, n) for n in range(4)], return_exceptions=True)
@@ -234,6 +296,20 @@ async def test_preparing_waits_for_no_transaction_that_is_under_way(with_it, sha
             async with asyncio.timeout(60):
                 await prepare(case.database)
             another.rollback()
+
+
+@pytest.mark.parametrize("is_async", [True, False])
+async def test_a_database_that_rolls_nothing_back_is_refused(shared_url, is_async):
+    if is_async:
+        engine = create_async_engine(driver(shared_url, "asyncpg"), isolation_level="AUTOCOMMIT")
+        with pytest.raises(UsageError, match="without AUTOCOMMIT"):
+            await prepare(AsyncSqlAlchemy(engine))
+        await engine.dispose()
+    else:
+        plain = create_engine(driver(shared_url, "psycopg"), isolation_level="AUTOCOMMIT")
+        with pytest.raises(UsageError, match="without AUTOCOMMIT"):
+            await prepare(SqlAlchemy(plain))
+        plain.dispose()
 
 
 async def test_the_wrong_kind_of_with_says_which_is_right(case):
@@ -293,3 +369,15 @@ def test_the_table_in_the_documentation_is_the_one_that_is_made():
     page = " ".join((Path(__file__).parents[3] / "docs" / "how-to" / "inbox.md").read_text(encoding="utf-8").split())
     for statement in done.CREATE:
         assert " ".join(statement.named.replace("IF NOT EXISTS ", "").split()) in page
+
+
+@pytest.mark.parametrize("what", ["commit", "rollback", "executescript", "__enter__"])
+def test_sqlite_s_connection_leaves_the_end_to_the_block(tmp_path, what):
+    database = Sqlite(tmp_path / "app.db")
+    database.prepare()
+    HANDLING.set(call())
+    arguments = ("SELECT 1",) if what == "executescript" else ()
+    with pytest.raises(UsageError, match="out of the block"), database.transaction(EVENT) as connection:
+        getattr(connection, what)(*arguments)
+    with database.transaction(EVENT):
+        pass

@@ -14,10 +14,13 @@ from __future__ import annotations
 
 import contextlib
 import time
+import uuid
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager, contextmanager
 from typing import Generic, TypeVar
+
+import msgspec
 
 from roombell.errors import AlreadyDone, OutOfTime, UsageError
 from roombell.events import WebhookEvent
@@ -42,6 +45,8 @@ class AsyncDatabase(ABC, Generic[T]):
     async def prepare(self) -> None:
         """Makes the table if it is not there. A user who may not make one makes it beforehand.
 
+        :raises UsageError: the database is used in such a way that nothing is ever rolled back.
+
         It looks first: even where there is nothing to make, PostgreSQL's CREATE INDEX waits for every transaction that
         writes to the table, and everybody else waits behind it.
         """
@@ -51,6 +56,15 @@ class AsyncDatabase(ABC, Generic[T]):
             with contextlib.suppress(Exception):
                 await self._run(*done.CREATE)
             await self._run(done.CHECK)
+        await self._check_rolls_back()
+
+    async def _check_rolls_back(self) -> None:
+        with contextlib.suppress(_NotToBeKept):
+            async with self.begin() as transaction:
+                await self.execute(transaction, _probe())
+                raise _NotToBeKept
+        if await self.forget(0, 1):
+            raise _keeps_all(self)
 
     async def _run(self, *statements: Statement) -> None:
         async with self.begin() as transaction:
@@ -68,14 +82,23 @@ class AsyncDatabase(ABC, Generic[T]):
 
         :raises AlreadyDone: it has committed before. Let it pass: the event is done.
         :raises OutOfTime: at the end, where the handler's time is over; nothing was committed.
-        :raises UsageError: this is no handler of an inbox, or it was called for another event.
+        :raises UsageError: this is no handler of an inbox, or it was called for another event, or it has committed a
+            transaction already; at the end, where a statement failed and its error was caught, or the transaction was
+            ended inside of the block.
         """
         handling = handled(event)
         async with self.begin() as transaction:
             if not await self.execute(transaction, _mark(handling)):
-                raise AlreadyDone(_told(handling))
+                raise _done_before(handling)
             yield transaction
+            try:
+                is_gone = await self.execute(transaction, _mark(handling))
+            except Exception as error:
+                raise _broken(handling, error) from error
+            if is_gone:
+                raise _broken(handling)
             check_time(handling)
+        HANDLING.set(msgspec.structs.replace(handling, committed=True))
 
 
 class BlockingDatabase(ABC, Generic[T]):
@@ -90,13 +113,24 @@ class BlockingDatabase(ABC, Generic[T]):
         """Runs one statement in it, and says how many rows it changed."""
 
     def prepare(self) -> None:
-        """Makes the table if it is not there. A user who may not make one makes it beforehand."""
+        """Makes the table if it is not there. A user who may not make one makes it beforehand.
+
+        :raises UsageError: the database is used in such a way that nothing is ever rolled back.
+        """
         try:
             self._run(done.CHECK)
         except Exception:  # noqa: BLE001 - each library has errors of its own, and another process may be faster
             with contextlib.suppress(Exception):
                 self._run(*done.CREATE)
             self._run(done.CHECK)
+        self._check_rolls_back()
+
+    def _check_rolls_back(self) -> None:
+        with contextlib.suppress(_NotToBeKept), self.begin() as transaction:
+            self.execute(transaction, _probe())
+            raise _NotToBeKept
+        if self.forget(0, 1):
+            raise _keeps_all(self)
 
     def _run(self, *statements: Statement) -> None:
         with self.begin() as transaction:
@@ -114,14 +148,23 @@ class BlockingDatabase(ABC, Generic[T]):
 
         :raises AlreadyDone: it has committed before. Let it pass: the event is done.
         :raises OutOfTime: at the end, where the handler's time is over; nothing was committed.
-        :raises UsageError: this is no handler of an inbox, or it was called for another event.
+        :raises UsageError: this is no handler of an inbox, or it was called for another event, or it has committed a
+            transaction already; at the end, where a statement failed and its error was caught, or the transaction was
+            ended inside of the block.
         """
         handling = handled(event)
         with self.begin() as transaction:
             if not self.execute(transaction, _mark(handling)):
-                raise AlreadyDone(_told(handling))
+                raise _done_before(handling)
             yield transaction
+            try:
+                is_gone = self.execute(transaction, _mark(handling))
+            except Exception as error:
+                raise _broken(handling, error) from error
+            if is_gone:
+                raise _broken(handling)
             check_time(handling)
+        HANDLING.set(msgspec.structs.replace(handling, committed=True))
 
 
 def handled(event: WebhookEvent) -> Handling:
@@ -143,9 +186,46 @@ def check_time(handling: Handling) -> None:
         raise OutOfTime(f"The time for {_told(handling)} is over; nothing was committed. Give the handler more time.")
 
 
+class _NotToBeKept(Exception):
+    """Ends a transaction that is to be rolled back."""
+
+
+def _probe() -> Statement:
+    """A row of no event's, older than any."""
+    return done.add(f"probe/{uuid.uuid4().hex}", "@probe", -1)
+
+
+def _keeps_all(database: object) -> UsageError:
+    return UsageError(
+        f"What a transaction of {type(database).__name__} rolls back stays, so an event's work and the fact that it is "
+        "done would not commit together. Give it an engine or a connection without AUTOCOMMIT."
+    )
+
+
 def _mark(handling: Handling) -> Statement:
     event_id = handling.event_id.replace("\0", "\\0")  # which PostgreSQL cannot keep
     return done.add(event_id, handling.handler, time.time_ns() // 1_000_000)
+
+
+def _done_before(handling: Handling) -> AlreadyDone | UsageError:
+    if handling.committed:
+        return UsageError(
+            f"{_told(handling)} has committed a transaction already, and this second one would take effect or not. "
+            "Write all in one."
+        )
+    return AlreadyDone(_told(handling))
+
+
+def _broken(handling: Handling, error: Exception | None = None) -> UsageError:
+    """PostgreSQL answers COMMIT with a ROLLBACK after an error that was caught, and drivers do not tell: the row is
+    asked for once more, so that what is lost is never taken for done.
+    """
+    told = "" if error is None else f" ({type(error).__name__}: {error})"
+    return UsageError(
+        f"The transaction of {_told(handling)} cannot be committed: a statement in it failed and the error was caught, "
+        "its connection broke, or it was ended inside of its block. Let errors through, put what may fail into a "
+        f"savepoint, and leave the end to the block.{told}"
+    )
 
 
 def _told(handling: Handling) -> str:

@@ -9,12 +9,38 @@ import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
+from roombell.errors import UsageError
 from roombell.inbox.databases import BlockingDatabase
 from roombell.stores.done import Statement
 
+if TYPE_CHECKING:
+    from typing import Self
+
 LOCK_WAIT_S: Final = 10.0
+
+
+class _Connection(sqlite3.Connection):
+    """Leaves the end to the block: a commit on the way would say that the event is done, with half of the work."""
+
+    def commit(self) -> None:
+        raise _left_to_the_block("commit()")
+
+    def rollback(self) -> None:
+        raise _left_to_the_block("rollback()")
+
+    def executescript(self, sql_script: str, /) -> sqlite3.Cursor:  # noqa: ARG002 - sqlite3's
+        raise _left_to_the_block("executescript(), which commits,")
+
+    def __enter__(self) -> Self:
+        raise _left_to_the_block("`with connection:`, which commits,")
+
+
+def _left_to_the_block(what: str) -> UsageError:
+    return UsageError(
+        f"Take {what} out of the block of `transaction`: it commits at its end, and rolls back where it raises."
+    )
 
 
 class Sqlite(BlockingDatabase[sqlite3.Connection]):
@@ -27,9 +53,15 @@ class Sqlite(BlockingDatabase[sqlite3.Connection]):
         self._path = os.fspath(path)
         self._lock_wait_s = lock_wait_s
 
+    @property
+    def path(self) -> str:
+        """The file."""
+        return self._path
+
     @contextmanager
     def begin(self) -> Iterator[sqlite3.Connection]:
-        with closing(sqlite3.connect(self._path, timeout=self._lock_wait_s, isolation_level=None)) as connection:
+        connection = sqlite3.connect(self._path, timeout=self._lock_wait_s, isolation_level=None, factory=_Connection)
+        with closing(connection):
             connection.execute("BEGIN IMMEDIATE")
             try:
                 yield connection
