@@ -134,7 +134,13 @@ def _operations(top: Section, reader: _Reader) -> EndpointSettings | None:
     url = section.get("url")
     if url is None:
         raise value.error("url is required: where operational events are posted")
-    return EndpointSettings(name=OPERATIONS, url=_url(url), api_key=reader.api_key(section.get("api_key"), value))
+    return EndpointSettings(
+        name=OPERATIONS,
+        url=_url(url),
+        api_key=reader.api_key(section.get("api_key"), value),
+        network=reader.network,
+        proxy=read_proxy(None, parse_url(url.text()), reader.environ),
+    )
 
 
 def _endpoint(section: Section, reader: _Reader) -> EndpointSettings:
