@@ -16,16 +16,14 @@ from roombell.engine.retry import RetryPolicy
 from roombell.engine.router import EventFilter
 from roombell.errors import UsageError
 from roombell.events import EVENT_TYPES
-from roombell.settings import OPERATIONS, EndpointSettings, Keys, name_of_url
+from roombell.settings import OPERATIONS, RATE_PER_S_MAX, EndpointSettings, Keys, is_endpoint_name, name_of_url
 from roombell.transport.guard import NetworkPolicy
 from roombell.transport.headers import check_custom_headers
 from roombell.transport.url import parse_url
 
 ENDPOINTS_MAX: Final = 1000
 PATTERNS_MAX: Final = 1000
-RATE_PER_S_MAX: Final = 100_000
 _PATTERN_CHARS_MAX: Final = 256
-_NAME: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
 class Endpoints(msgspec.Struct, frozen=True):
@@ -197,7 +195,7 @@ def _required(section: Section, name: str) -> Value:
 
 def _name(value: Value) -> str:
     name = value.text()
-    if not _NAME.fullmatch(name):
+    if not is_endpoint_name(name):
         raise value.error("expected 1 to 64 letters, digits, '.', '_' or '-'")
     return name
 
