@@ -21,8 +21,18 @@ from roombell.engine.operator import Operator
 from roombell.engine.ports import Store
 from roombell.errors import DeliverOnly, Overloaded, Stopped, StoreError, UsageError
 from roombell.events import WebhookEvent, parse
-from roombell.settings import OPERATIONS, EndpointSettings, Keys, Role, Settings, StoreSettings, name_of_url
+from roombell.settings import (
+    OPERATIONS,
+    EndpointSettings,
+    Keys,
+    Role,
+    Settings,
+    StoreSettings,
+    checked_endpoint,
+    name_of_url,
+)
 from roombell.transport.http import HttpTransport
+from roombell.transport.target import HttpTarget
 
 if TYPE_CHECKING:
     from typing import Self
@@ -106,7 +116,7 @@ class Notifier(ByHand):
         return notifier
 
     def _prepare(self, settings: Settings, hooks: Iterable[Hook], clock: wiring.FollowingClock | None = None) -> None:
-        _check(settings)
+        settings, _ = _checked(settings)
         wiring.check_role(settings)
         self._settings = settings
         self._clock = clock or wiring.FollowingClock()
@@ -249,13 +259,15 @@ class Notifier(ByHand):
         :raises UsageError: a key or endpoint is wrong; nothing has changed.
         :raises StoreError: the store cannot take it; nothing has changed.
         """
-        _check(settings)
+        settings, targets = _checked(settings)
         engine, store, transport = self._running, self._store, self._transport
         assert store is not None
         assert transport is not None
         statuses = await store.register(_names(settings), now_ms=self._clock.now_ms())
         self._settings = settings
-        transport.configure(wiring.http_targets(settings, statuses), wiring.key_ring(settings))
+        transport.configure(
+            {statuses[name].endpoint_id: target for name, target in targets.items()}, wiring.key_ring(settings)
+        )
         engine.configure(wiring.endpoint_policies(settings, statuses), wiring.healths(statuses))
         self._operations_id = _operations_id(statuses)
 
@@ -342,13 +354,16 @@ def _operations_id(statuses: Mapping[str, EndpointStatus]) -> EndpointId | None:
     return statuses[OPERATIONS].endpoint_id if OPERATIONS in statuses else None
 
 
-def _check(settings: Settings) -> None:
+def _checked(settings: Settings) -> tuple[Settings, dict[str, HttpTarget]]:
+    """The settings with every value of its type, and where their endpoints are: files are read here, once."""
     wiring.key_ring(settings)
-    names: set[str] = set()
+    endpoints = tuple(checked_endpoint(endpoint) for endpoint in settings.endpoints)
+    settings = msgspec.structs.replace(settings, endpoints=endpoints)
+    targets: dict[str, HttpTarget] = {}
     for endpoint in settings.destinations:
-        if endpoint.name in names:
+        if endpoint.name in targets:
             raise UsageError(f"Two endpoints have the name {endpoint.name!r}; give each its own.")
-        names.add(endpoint.name)
-        wiring.http_target(endpoint).check()
+        targets[endpoint.name] = wiring.http_target(endpoint)
         if endpoint.api_key not in settings.keys:
             raise UsageError(f"Endpoint {endpoint.name!r}: API key {endpoint.api_key!r} is not among the keys.")
+    return settings, targets

@@ -23,7 +23,10 @@ from roombell.transport.url import parse_url
 PORT_DEFAULT: Final = 7890
 OPERATIONS: Final = "@operations"
 """The name of the internal endpoint for operational events; no configured one can have it."""
+RATE_PER_S_MAX: Final = 100_000
 _DAY_MS: Final = 86_400_000
+_SPAN_MS_MAX: Final = 3650 * _DAY_MS
+_NAME: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _PLAIN_URL: Final = re.compile(r"https://[a-z0-9.-]+(?:/|(?:/(?:[a-z][a-z.-]{0,23}|v[0-9]{1,2}))+)")
 _HASH_CHARS: Final = 8
 _NAME_CHARS_MAX: Final = 64
@@ -181,6 +184,48 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     def destinations(self) -> tuple[EndpointSettings, ...]:
         """Everything that is sent to: the endpoints, and where operational events go."""
         return self.endpoints if self.operations is None else (*self.endpoints, self.operations)
+
+
+def is_endpoint_name(name: str) -> bool:
+    """Whether an endpoint can be named so: names stand in URLs, metrics and logs."""
+    return _NAME.fullmatch(name) is not None
+
+
+def checked_endpoint(endpoint: EndpointSettings) -> EndpointSettings:
+    """The same, with every value of the type that it should be. What is sent over the wire is not looked at here.
+
+    :raises UsageError: names the endpoint, the field, and what it may be; no value of a field that can be secret.
+    """
+    if not isinstance(endpoint, EndpointSettings):
+        raise UsageError(f"An endpoint is given as EndpointSettings, not {type(endpoint).__name__}.")
+    try:
+        given: object = msgspec.to_builtins(endpoint, builtin_types=(bytes, bytearray))
+        typed = msgspec.convert(given, EndpointSettings)
+    except (msgspec.ValidationError, TypeError) as error:
+        raise UsageError(f"Endpoint {endpoint.name!a} cannot be used: {error}.") from None
+    if not is_endpoint_name(typed.name):
+        raise UsageError(
+            f"Endpoint {typed.name[:80]!a}: the name may have 1 to {_NAME_CHARS_MAX} letters, digits, '.', '_' or '-'."
+        )
+    for field, value in _numbers(typed):
+        if value is not None and not 1 <= value <= _SPAN_MS_MAX:
+            raise UsageError(f"Endpoint {typed.name!r}: {field} is {value}; it may be from 1 to {_SPAN_MS_MAX}.")
+    rate = typed.rate_limit_per_s
+    if rate is not None and not 0 < rate <= RATE_PER_S_MAX:
+        raise UsageError(
+            f"Endpoint {typed.name!r}: rate_limit_per_s is {rate}; it must be more than 0 and up to {RATE_PER_S_MAX}."
+        )
+    return typed
+
+
+def _numbers(endpoint: EndpointSettings) -> Iterator[tuple[str, int | None]]:
+    yield "timeout_ms", endpoint.timeout_ms
+    yield "connect_timeout_ms", endpoint.connect_timeout_ms
+    yield "wait_timeout_ms", endpoint.wait_timeout_ms
+    yield "concurrency", endpoint.concurrency
+    for field in RetryPolicy.__struct_fields__:
+        value: int = getattr(endpoint.retry, field)
+        yield f"retry.{field}", value
 
 
 def name_of_url(url: str) -> str:

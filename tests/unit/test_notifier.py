@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from livekit.protocol import models, webhook
@@ -25,11 +27,13 @@ from roombell import (
     event_builder,
     parse,
 )
-from roombell.engine.model import EndpointState
+from roombell.engine.model import EndpointId, EndpointState, OnDead
 from roombell.settings import Keys, Settings, StoreSettings
 from roombell.testing.behaviours import hold, reply
 from roombell.testing.endpoint import ScriptedEndpoint
 from roombell.testing.payloads import sample
+from roombell.transport import TlsSettings
+from support.certificates import Certificates
 
 KEYS = {"APIone": "s" * 32, "APItwo": "t" * 32}
 QUICK = RetryPolicy(attempts=50, base_delay_ms=5, max_delay_ms=20)
@@ -227,7 +231,7 @@ async def test_a_wrong_new_configuration_changes_nothing(store):
             bad = settings_for(store, EndpointSettings(name="a", url=app.url, api_key="APInone"))
             with pytest.raises(UsageError, match="APInone"):
                 await one.reconfigure(bad)
-            assert one.settings is good
+            assert one.settings == good
             await one.notify(sample("room_started", id="EV_1"))
             await app.wait_for(1)
 
@@ -248,3 +252,60 @@ async def test_an_endpoint_that_is_gone_is_disabled_until_it_is_configured_again
             await one.reconfigure(settings)
             await one.drain(timeout_s=30)
             assert [r.event_id for r in app.requests] == ["EV_0", "EV_0", "EV_1", "EV_2"]
+
+
+ENDPOINT = {"name": "app", "url": "http://127.0.0.1:9/", "api_key": "APIone"}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ({"rate_limit_per_s": 0}, "rate_limit_per_s is 0"),
+        ({"rate_limit_per_s": -1.0}, "rate_limit_per_s is -1"),
+        ({"rate_limit_per_s": math.nan}, "rate_limit_per_s is nan"),
+        ({"rate_limit_per_s": "50/s"}, "got `str` - at `$.rate_limit_per_s`"),
+        ({"concurrency": 0}, "concurrency is 0"),
+        ({"timeout_ms": "15s"}, "got `str` - at `$.timeout_ms`"),
+        ({"retry": RetryPolicy(attempts=0)}, "retry.attempts is 0"),
+        ({"retry": RetryPolicy(max_age_ms=1 << 70)}, "retry.max_age_ms is"),
+        ({"headers": {"X-A": "hunter2"}}, "got `object` - at `$.headers`"),
+        ({"secrets": "hunter2"}, "got `str` - at `$.secrets`"),
+        ({"on_dead": "stop"}, "Invalid enum value 'stop' - at `$.on_dead`"),
+        ({"filter": None}, "got `null` - at `$.filter`"),
+        ({"name": "@operations"}, "the name may have"),
+        ({"name": "two\nlines"}, "the name may have"),
+        ({"name": None}, "got `null` - at `$.name`"),
+    ],
+)
+def test_an_endpoint_that_cannot_be_used_is_refused_with_its_field(wrong, told):
+    with pytest.raises(UsageError) as caught:
+        Notifier(keys=KEYS, endpoints=[EndpointSettings(**{**ENDPOINT, **wrong})])
+    assert told in str(caught.value)
+    assert "hunter2" not in str(caught.value)
+
+
+def test_what_is_no_endpoint_is_refused_by_its_type():
+    with pytest.raises(UsageError, match="EndpointSettings, not dict"):
+        Notifier(keys=KEYS, endpoints=[ENDPOINT])
+
+
+def test_a_word_that_stands_for_a_choice_is_that_choice():
+    one = Notifier(keys=KEYS, endpoints=[EndpointSettings(**ENDPOINT, on_dead="block")])
+    assert one.settings.endpoints[0].on_dead is OnDead.BLOCK
+
+
+async def test_a_certificate_that_goes_away_during_a_reload_changes_nothing_by_halves(store, tmp_path):
+    ca = Path(Certificates(tmp_path).ca)
+    secure = {**ENDPOINT, "url": "https://127.0.0.1:9/", "tls": TlsSettings(ca=str(ca))}
+    settings = Settings(keys=Keys(KEYS), endpoints=(EndpointSettings(**secure),), store=StoreSettings.of_url(store))
+    async with notifier(store) as one:
+        register = one._store.register
+
+        async def registered(*names, **more):
+            ca.unlink()
+            return await register(*names, **more)
+
+        one._store.register = registered
+        await one.reconfigure(settings)
+        assert [status.state for status in await one.endpoints()] == [EndpointState.ACTIVE]
+        assert one._transport._targets.keys() == {EndpointId(1)}

@@ -55,7 +55,7 @@ def _findings(config: Path | None, *, dev: bool) -> Iterator[Finding]:
 
 def _remote_findings(settings: Settings) -> Iterator[Finding]:
     with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="roombell doctor") as pool:
-        for findings in pool.map(lambda endpoint: check_endpoint(endpoint, settings), settings.endpoints):
+        for findings in pool.map(lambda endpoint: check_endpoint(endpoint, settings), settings.destinations):
             yield from findings
 
 

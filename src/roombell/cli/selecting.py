@@ -10,7 +10,7 @@ import msgspec
 
 from roombell.config.quantities import duration_ms_of
 from roombell.engine.model import DeliveryState
-from roombell.engine.operator import PAGE_MAX, Selection
+from roombell.engine.operator import MOMENT_MS_MAX, PAGE_MAX, Selection
 from roombell.errors import UsageError
 
 
@@ -25,7 +25,9 @@ def moment_ms(_ctx: click.Context, _param: click.Parameter, value: str | None) -
         return None
     span_ms = duration_ms_of(value)
     if span_ms is not None:
-        return round(time.time() * 1000) - span_ms
+        at_ms = round(time.time() * 1000) - span_ms
+        if at_ms >= -MOMENT_MS_MAX:
+            return at_ms
     try:
         moment = datetime.fromisoformat(value)
     except ValueError:

@@ -93,12 +93,12 @@ class Value(msgspec.Struct, frozen=True):
         """Any scalar, as it is written in the file; not empty."""
         if not isinstance(self.node, yaml.ScalarNode):
             raise self.error(f"expected text, found {self._kind()}")
-        if self.node.tag not in _SCALARS:
+        if self.node.tag not in _SCALARS | {_NULL}:
             raise self.error(
                 f"expected text, found {self._kind()} with the tag {_shown(self.node.tag)}; leave the tag out"
             )
         written: str = self.node.value
-        if not written:
+        if not written or self.node.tag == _NULL:
             raise self.error("expected text, found nothing")
         if _NO_CHARACTER.search(written):
             raise self.error("the text holds a character that is none (NUL or half of a surrogate pair)")

@@ -16,16 +16,14 @@ from roombell.engine.retry import RetryPolicy
 from roombell.engine.router import EventFilter
 from roombell.errors import UsageError
 from roombell.events import EVENT_TYPES
-from roombell.settings import OPERATIONS, EndpointSettings, Keys, name_of_url
+from roombell.settings import OPERATIONS, RATE_PER_S_MAX, EndpointSettings, Keys, is_endpoint_name, name_of_url
 from roombell.transport.guard import NetworkPolicy
 from roombell.transport.headers import check_custom_headers
 from roombell.transport.url import parse_url
 
 ENDPOINTS_MAX: Final = 1000
 PATTERNS_MAX: Final = 1000
-RATE_PER_S_MAX: Final = 100_000
 _PATTERN_CHARS_MAX: Final = 256
-_NAME: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
 class Endpoints(msgspec.Struct, frozen=True):
@@ -134,7 +132,13 @@ def _operations(top: Section, reader: _Reader) -> EndpointSettings | None:
     url = section.get("url")
     if url is None:
         raise value.error("url is required: where operational events are posted")
-    return EndpointSettings(name=OPERATIONS, url=_url(url), api_key=reader.api_key(section.get("api_key"), value))
+    return EndpointSettings(
+        name=OPERATIONS,
+        url=_url(url),
+        api_key=reader.api_key(section.get("api_key"), value),
+        network=reader.network,
+        proxy=read_proxy(None, parse_url(url.text()), reader.environ),
+    )
 
 
 def _endpoint(section: Section, reader: _Reader) -> EndpointSettings:
@@ -191,7 +195,7 @@ def _required(section: Section, name: str) -> Value:
 
 def _name(value: Value) -> str:
     name = value.text()
-    if not _NAME.fullmatch(name):
+    if not is_endpoint_name(name):
         raise value.error("expected 1 to 64 letters, digits, '.', '_' or '-'")
     return name
 

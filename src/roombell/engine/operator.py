@@ -26,6 +26,8 @@ PER_STEP_MAX: Final = 500
 PAGE_MAX: Final = 1000
 STORE_STEPS_PER_PAGE_MAX: Final = 50
 """How often the store is asked for one page before it is handed out short."""
+MOMENT_MS_MAX: Final = 1 << 53
+"""Times further from the epoch, to either side, are typing errors; databases have no room for all of them."""
 _PLACE: Final = re.compile(r"([0-9]{1,15})\.([0-9]{1,18})\.([0-9]{1,18})")
 
 
@@ -250,6 +252,7 @@ class Operator:
         return Progress(done=blocking, next=_Place(place.began_at_ms, found.next).text)
 
     async def _selector(self, selection: Selection) -> Selector:
+        _check_moments(selection)
         endpoint_id = None if selection.endpoint is None else (await self._endpoint(selection.endpoint)).endpoint_id
         return Selector(
             states=selection.states,
@@ -285,6 +288,12 @@ def _checked_limit(limit: int, most: int) -> int:
     if not 1 <= limit <= most:
         raise UsageError(f"limit must be from 1 to {most}, not {limit}.")
     return limit
+
+
+def _check_moments(selection: Selection) -> None:
+    for name, at_ms in (("since_ms", selection.since_ms), ("until_ms", selection.until_ms)):
+        if at_ms is not None and abs(at_ms) > MOMENT_MS_MAX:
+            raise UsageError(f"{name} is no time: it is given in UTC milliseconds since 1970.")
 
 
 def _check_unblocks(selection: Selection) -> None:

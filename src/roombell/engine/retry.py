@@ -17,6 +17,8 @@ import msgspec
 
 GROWTH: Final = 3
 _SECOND_MS: Final = 1000
+_DIGITS_MAX: Final = 256
+"""As much of a header's value is kept: a number of any length that gets here asks for the longest delay."""
 
 
 class RetryPolicy(msgspec.Struct, frozen=True):
@@ -50,7 +52,7 @@ def retry_after_ms(value: str | None, date: str | None, now_ms: int) -> int | No
     if value is None:
         return None
     text = value.strip()
-    if re.fullmatch(r"[0-9]{1,18}", text):
+    if re.fullmatch(rf"[0-9]{{1,{_DIGITS_MAX}}}", text):
         return int(text) * _SECOND_MS
     until_ms = _http_date_ms(text)
     if until_ms is None:

@@ -8,6 +8,7 @@ next one begins, so that a request is short and an interrupted walk is taken up 
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Awaitable, Callable
 from typing import Final, Protocol, TypeVar
 from urllib.parse import parse_qsl
@@ -27,6 +28,7 @@ _log = logging.getLogger("roombell.api")
 PREFIX: Final = "/api/v1"
 _LIMIT_DEFAULT: Final = 100
 _NUMBERS: Final = ("since_ms", "until_ms", "limit")
+_INTEGER: Final = re.compile(r"-?[0-9]{1,30}")
 
 T = TypeVar("T")
 Answering = Callable[[Request, str], Awaitable[object]]
@@ -166,9 +168,15 @@ def _query(request: Request) -> _Query:
     try:
         pairs = parse_qsl(request.query, keep_blank_values=True, strict_parsing=bool(request.query), errors="strict")
         states = [value for name, value in pairs if name == "state"]
-        fields = {name: int(value) if name in _NUMBERS else value for name, value in pairs if name != "state"}
+        fields = {name: _number(name, value) if name in _NUMBERS else value for name, value in pairs if name != "state"}
         if states:
             fields["state"] = states
         return msgspec.convert(fields, _Query)
     except (ValueError, msgspec.MsgspecError) as error:
         raise BadRequest(f"The query cannot be used: {error}") from None
+
+
+def _number(name: str, value: str) -> int:
+    if not _INTEGER.fullmatch(value):
+        raise BadRequest(f"{name} must be a whole number, not {value[:60]!a}.")
+    return int(value)

@@ -76,7 +76,7 @@ class Resolver:
 
         :raises TroubleError: the name has none.
         """
-        if _is_canonical(url.host):
+        if is_canonical(url.host):
             return (Address(url.host, url.port),)
         key = f"{url.name_to_resolve}:{url.port}"
         lookup = self._lookups.get(key)
@@ -192,11 +192,12 @@ def is_address(host: str) -> bool:
     try:
         socket.inet_aton(host)
     except OSError:
-        return _is_canonical(host)
+        return is_canonical(host)
     return True
 
 
-def _is_canonical(host: str) -> bool:
+def is_canonical(host: str) -> bool:
+    """Whether ``host`` is an IP address in the spelling that everybody reads alike."""
     try:
         ipaddress.ip_address(host)
     except ValueError:

@@ -165,15 +165,20 @@ def _plain_network(network: Network) -> Network:
 
 
 def _addresses_in(address: IpAddress) -> Iterator[IpAddress]:
-    """The address that is dialled, and every IPv4 address that it carries."""
-    if isinstance(address, IPv4Address):
-        yield address
+    """The address that is dialled, every IPv4 address that it carries, and loopback where it is no address at all:
+    systems connect to themselves then.
+    """
+    mapped = address if isinstance(address, IPv4Address) else address.ipv4_mapped  # the system itself dials IPv4
+    if mapped is not None:
+        yield mapped
+        if mapped.is_unspecified:
+            yield _LOOPBACK_IPV4
         return
-    if address.ipv4_mapped is not None:
-        yield address.ipv4_mapped  # the system itself dials IPv4
-        return
+    assert isinstance(address, IPv6Address)
     yield address
     bits = int(address)
+    if address.is_unspecified:
+        yield _LOOPBACK_IPV6
     if bits <= 1:
         return  # no address, and loopback
     low = IPv4Address(bits & 0xFFFFFFFF)
@@ -208,6 +213,8 @@ def _local_nat64(bits: int) -> Iterator[IPv4Address]:
     return (found for found in map(IPv4Address, places) if found not in _THIS_NETWORK)
 
 
+_LOOPBACK_IPV4: Final = IPv4Address("127.0.0.1")
+_LOOPBACK_IPV6: Final = IPv6Address("::1")
 _MAPPED: Final = IPv6Network("::ffff:0:0/96")
 _ENDS_IN_IPV4: Final = tuple(map(IPv6Network, ("::/96", "::ffff:0:0:0/96", "64:ff9b::/96")))
 """IPv4-compatible, IPv4-translated, NAT64."""

@@ -86,7 +86,7 @@ def check_custom_headers(headers: Iterable[tuple[str, str]]) -> None:
 def _check_name(name: str) -> None:
     if not _TOKEN.fullmatch(name) or len(name) > CUSTOM_HEADER_CHARS_MAX:
         raise UsageError(f"{name[:80]!r} is not a header name: use letters, digits and '-'.")
-    lowered = name.lower()
+    lowered = name.lower().replace("_", "-")  # WSGI and CGI take both for the same
     if lowered in RESERVED_HEADERS or lowered.startswith(RESERVED_PREFIX):
         raise UsageError(f"Header {name!r} is set by the protocol and cannot be overwritten: choose another name.")
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Final
 
@@ -24,12 +24,14 @@ from roombell.signing.standard import StandardSigner
 from roombell.transport.connect import Lookup, Resolver, system_lookup
 from roombell.transport.dialers import dialer_of
 from roombell.transport.headers import fixed_head, header_safe
+from roombell.transport.hiding import hidden, secrets_of
 from roombell.transport.pool import CLOSED, Pool
 from roombell.transport.proxy import answer_trouble, parse_proxy
 from roombell.transport.target import USER_AGENT, HttpLimits, HttpTarget
 from roombell.transport.url import parse_url
 
 _log: Final = logging.getLogger("roombell.transport")
+_SUCCESS: Final = range(200, 300)
 
 
 class _Route(msgspec.Struct, frozen=True):
@@ -38,6 +40,29 @@ class _Route(msgspec.Struct, frozen=True):
     pool: Pool
     head: str
     signer: StandardSigner | None
+    secrets: tuple[bytes, ...]
+    """What every request tells in confidence."""
+
+
+class _Signatures(msgspec.Struct, frozen=True, gc=False):
+    """What vouches for one attempt."""
+
+    token: str
+    webhook_id: str
+    timestamp_s: int
+    standard: str
+    """Standard Webhooks' signatures; empty where the endpoint has no such secret."""
+
+    @property
+    def standard_lines(self) -> str:
+        if not self.standard:
+            return ""
+        return f"Webhook-Timestamp: {self.timestamp_s}\r\nWebhook-Signature: {self.standard}\r\n"
+
+    @property
+    def secrets(self) -> Iterator[bytes]:
+        yield self.token.encode("ascii")
+        yield from (signature.encode("ascii") for signature in self.standard.split())
 
 
 class HttpTransport:
@@ -106,7 +131,9 @@ class HttpTransport:
             route = self._routes.get(request.endpoint_id) or self._open_route(request.endpoint_id)
             if route is None:
                 return Failed(FailureKind.CONFIGURATION, f"There is no endpoint number {request.endpoint_id}.", 0)
-            return await route.pool.post(self._message(request, route), started_s)
+            signatures = self._signatures(request, route)
+            outcome = await route.pool.post(_message(request, route, signatures), started_s)
+            return _told(outcome, signatures, route)
         except Exception as error:  # noqa: BLE001 - the port's promise: no fault of ours leaves a lane without an outcome
             _log.exception("An attempt failed by a fault in the transport")
             return Failed(FailureKind.CONFIGURATION, f"The transport has a fault: {type(error).__name__}.", 0)
@@ -118,21 +145,12 @@ class HttpTransport:
         await asyncio.gather(*(pool.close() for pool in pools))
         await self._resolver.close()
 
-    def _message(self, request: AttemptRequest, route: _Route) -> bytes:
+    def _signatures(self, request: AttemptRequest, route: _Route) -> _Signatures:
         delivery, now_s = request.delivery, self._clock.now_ms() / 1000
         token = self._keys.sign(delivery.body, api_key=route.pool.target.api_key, now=now_s)
         webhook_id = header_safe(delivery.event_id)
-        standard = "" if route.signer is None else _standard_lines(route.signer, webhook_id, int(now_s), delivery.body)
-        variable = (
-            f"{route.head}{token}\r\n"
-            f"Webhook-Id: {webhook_id}\r\n"
-            f"{standard}"
-            f"Webhook-Attempt: {request.attempt}\r\n"
-            f"Webhook-Sequence: {delivery.sequence}\r\n"
-            f"Webhook-Lane: {header_safe(request.lane_name)}\r\n"
-            f"Content-Length: {len(delivery.body)}\r\n\r\n"
-        )
-        return variable.encode("ascii") + delivery.body
+        standard = "" if route.signer is None else route.signer.sign(webhook_id, int(now_s), delivery.body)
+        return _Signatures(token, webhook_id, int(now_s), standard)
 
     def _open_route(self, endpoint_id: EndpointId) -> _Route | None:
         target = self._targets.get(endpoint_id)
@@ -151,10 +169,27 @@ class HttpTransport:
         )
         head = fixed_head(url, self._user_agent, target.headers, handed_to=handed_to)
         signer = StandardSigner(target.secrets) if target.secrets else None
-        route = self._routes[endpoint_id] = _Route(pool, head, signer)
+        secrets = secrets_of(url, target.headers, handed_to)
+        route = self._routes[endpoint_id] = _Route(pool, head, signer, secrets)
         return route
 
 
-def _standard_lines(signer: StandardSigner, webhook_id: str, timestamp_s: int, body: bytes) -> str:
-    signature = signer.sign(webhook_id, timestamp_s, body)
-    return f"Webhook-Timestamp: {timestamp_s}\r\nWebhook-Signature: {signature}\r\n"
+def _message(request: AttemptRequest, route: _Route, signed: _Signatures) -> bytes:
+    delivery = request.delivery
+    variable = (
+        f"{route.head}{signed.token}\r\n"
+        f"Webhook-Id: {signed.webhook_id}\r\n"
+        f"{signed.standard_lines}"
+        f"Webhook-Attempt: {request.attempt}\r\n"
+        f"Webhook-Sequence: {delivery.sequence}\r\n"
+        f"Webhook-Lane: {header_safe(request.lane_name)}\r\n"
+        f"Content-Length: {len(delivery.body)}\r\n\r\n"
+    )
+    return variable.encode("ascii") + delivery.body
+
+
+def _told(outcome: Outcome, signed: _Signatures, route: _Route) -> Outcome:
+    """The outcome without what the endpoint repeats of the request's secrets. Of a 2xx no body is kept."""
+    if isinstance(outcome, Failed) or outcome.status in _SUCCESS or not outcome.excerpt:
+        return outcome
+    return msgspec.structs.replace(outcome, excerpt=hidden(outcome.excerpt, (*signed.secrets, *route.secrets)))

@@ -10,7 +10,7 @@ from typing import Final, cast
 import msgspec
 
 from roombell.engine.model import FailureKind
-from roombell.transport.connect import Dialer, P, Progress, is_address
+from roombell.transport.connect import Dialer, P, Progress, is_address, is_canonical
 from roombell.transport.failures import TroubleError, connect_trouble
 from roombell.transport.proxy import Proxy, tunnel_request, tunnel_trouble
 from roombell.transport.tls import ClientTls
@@ -112,7 +112,13 @@ class ProxyDialer:
                 "resolve its name unseen. Use https, which is tunnelled to the very address that was judged."
             )
             raise TroubleError(FailureKind.BLOCKED, told)
-        await self._to_endpoint.addresses(progress)
+        address = (await self._to_endpoint.addresses(progress))[0]
+        if not is_canonical(url.host):
+            told = (
+                f"{url.origin} may not be sent to through a proxy, which may read {url.host} as another address than "
+                f"{address.ip}, the one that was judged. Write {address.ip} in the URL."
+            )
+            raise TroubleError(FailureKind.BLOCKED, told)
 
     async def _authority(self, progress: Progress) -> str:
         if not self._way.is_judged_here:

@@ -249,6 +249,14 @@ async def test_an_endpoint_that_is_the_service_itself_is_a_problem(doctor, host)
     assert "points to this service itself" in found["endpoint"][0]["message"]
 
 
+async def test_the_operators_own_url_is_checked_too(doctor):
+    found, code = await doctor([], port=17891, operations={"url": "http://127.0.0.1:17891/webhook"})
+    assert code == 1
+    (told,) = found["endpoint"]
+    assert (told["check"], told["status"]) == ("endpoint @operations", "problem")
+    assert "points to this service itself" in told["message"]
+
+
 def test_looking_at_a_store_makes_and_changes_nothing(tmp_path):
     report = inspect(tmp_path / "none.db")
     assert not report.exists

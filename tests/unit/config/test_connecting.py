@@ -63,6 +63,15 @@ def test_networks_are_for_all_endpoints_unless_one_has_its_own() -> None:
     assert three == NetworkPolicy(allow=("fd00::/8", "192.0.2.7"))
 
 
+def test_the_operators_own_url_is_held_to_what_is_for_all() -> None:
+    text = f"{KEYS}network: {{deny: [10.0.0.0/8]}}\noperations: {{url: 'https://o.test/'}}\n"
+    settings = parse(text, source="c.yaml", environ={})
+    assert settings.operations is not None
+    assert settings.operations.network == NetworkPolicy(deny=("10.0.0.0/8",))
+    with pytest.raises(ConfigError, match="HTTPS_PROXY"):
+        parse(text, source="c.yaml", environ={"HTTPS_PROXY": "socks5://proxy"})
+
+
 @pytest.mark.parametrize(
     ("text", "environ", "expected"),
     [

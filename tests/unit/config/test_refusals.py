@@ -61,6 +61,7 @@ def endpoint(more: str) -> str:
         (endpoint("retry: {base_delay: 2m, max_delay: 1m}"), "c.yaml:5: endpoints[0].retry.base_delay: base_delay is longer than max_delay"),
         (endpoint("rooms: [[x]]"), "c.yaml:5: endpoints[0].rooms[0]: expected text, found a list"),
         (endpoint("rooms: ['']"), "c.yaml:5: endpoints[0].rooms[0]: expected text, found nothing"),
+        (endpoint("headers: {X-A: }"), "c.yaml:5: endpoints[0].headers.X-A: expected text, found nothing"),
         (endpoint("headers: {Content-Type: x}"), "c.yaml:5: endpoints[0].headers: Header 'Content-Type' is set by the protocol and cannot be overwritten: choose another name."),
         (KEYS + "endpoints:\n- {name: e, url: 'https://a.test'}\n- {name: e, url: 'https://b.test'}", "c.yaml:4: endpoints[1]: there is another endpoint named e; names are unique"),
         ("keys: [a]", 'c.yaml:1: keys: expected API keys with their secrets; it is "key: secret", one pair a line, with the space'),

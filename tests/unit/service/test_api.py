@@ -162,7 +162,11 @@ async def test_an_endpoint_is_paused_and_resumed(api, dead):
 @pytest.mark.parametrize(
     ("method", "path", "body", "words"),
     [
-        ("GET", "deliveries?limit=many", None, "invalid literal"),
+        ("GET", "deliveries?limit=many", None, "limit must be a whole number"),
+        ("GET", f"deliveries?limit={'9' * 5000}", None, "limit must be a whole number"),
+        ("GET", f"deliveries?since_ms={'9' * 20}", None, "since_ms is no time"),
+        ("GET", f"deliveries?until_ms=-{'9' * 20}", None, "until_ms is no time"),
+        ("POST", "redrive", {"selection": {"since_ms": 1 << 62}}, "since_ms is no time"),
         ("GET", "deliveries?limit=100000", None, "limit"),
         ("GET", "deliveries?sate=dead", None, "sate"),
         ("GET", "deliveries?state=gone", None, "gone"),

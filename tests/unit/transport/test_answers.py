@@ -232,3 +232,44 @@ async def test_an_answer_before_the_body_was_taken_counts_and_costs_the_connecti
     gone.set()
     server.close()
     await server.wait_closed()
+
+
+def echo(status: int):
+    """An error page that repeats the request, as debugging pages do."""
+
+    def answer(request) -> play.Behaviour:
+        lines = [f"Cannot POST {request.target}", *(f"{name}: {value}" for name, value in request.headers)]
+        return play.reply(status, "\n".join(lines).encode())
+
+    return answer
+
+
+CONFIDENTIAL = (("X-Api-Key", "key-for-the-customer"), ("X-Team", "a-team-with-a-name"), ("X-Short", "no"))
+STANDARD_SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+
+
+@pytest.mark.parametrize("status", [400, 500])
+async def test_an_answer_that_repeats_the_request_gives_no_secret_away(connect, status):
+    async with ScriptedEndpoint(echo(status)) as endpoint:
+        url = endpoint.url.replace("/webhook", "/hooks/T0KEN9/v1?key=abc123def&who=me")
+        client = connect(url, headers=CONFIDENTIAL, secrets=(STANDARD_SECRET,))
+        told = (await client.send()).excerpt.decode()
+        (request,) = endpoint.requests
+    signatures = [request.header("Authorization"), request.header("Webhook-Signature")]
+    for secret in (*signatures, "T0KEN9", "abc123def", "key-for-the-customer", "a-team-with-a-name"):
+        assert secret in "".join([request.target, *(value for _, value in request.headers)])
+        assert secret not in told
+    assert told.startswith("Cannot POST /hooks/[hidden]/v1?key=[hidden]&who=me\n")
+    assert "X-Short: no\n" in told
+
+
+@pytest.mark.parametrize("cut", [1024, 1023, 1010, 900])
+async def test_a_secret_that_is_cut_off_where_the_excerpt_ends_is_hidden_too(connect, cut):
+    def answer(request) -> play.Behaviour:
+        return play.reply(400, b"." * (1024 - cut) + request.header("Authorization").encode() * 5)
+
+    async with ScriptedEndpoint(answer) as endpoint:
+        told = (await connect(endpoint).send()).excerpt
+        token = endpoint.requests[0].header("Authorization").encode()
+    assert b"[hidden]" in told
+    assert not any(token[i : i + 8] in told for i in range(0, len(token) - 8, 4))

@@ -104,6 +104,20 @@ def test_a_networks_own_nat64_is_judged_wherever_the_prefix_ends(prefix, ip):
     assert ruling.ip == "169.254.169.254"
 
 
+@pytest.mark.parametrize(
+    ("ip", "network", "leads_to"),
+    [
+        ("0.0.0.0", "127.0.0.0/8", "127.0.0.1"),
+        ("::ffff:0.0.0.0", "127.0.0.0/8", "127.0.0.1"),
+        ("::", "::1", "::1"),
+    ],
+)
+def test_the_address_that_is_none_is_this_machine(ip, network, leads_to):
+    ruling = Guard(NetworkPolicy(deny=(network,))).ruling(ip)
+    assert ruling is not None
+    assert (ruling.ip, ruling.why) == (leads_to, "denied by network.deny")
+
+
 def test_the_internet_behind_nat64_is_public():
     assert is_open("64:ff9b::808:808", PUBLIC)
     assert not is_open("64:ff9b:1::808:808", PUBLIC)

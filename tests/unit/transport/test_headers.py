@@ -43,6 +43,8 @@ def test_livekits_own_ids_pass_unchanged():
         "Webhook-Lane",
         "webhook-signature",
         "Webhook-Anything",
+        "WEBHOOK_Id",
+        "content_type",
     ],
 )
 def test_the_protocols_own_headers_cannot_be_overwritten(name):

@@ -253,6 +253,15 @@ async def test_endpoints_of_others_are_not_handed_whole_to_a_proxy_that_resolves
         assert (await client.send()).status == 200
 
 
+@pytest.mark.parametrize("host", ["0177.0.0.1", "127.1", "2130706433"])
+@pytest.mark.parametrize("network", [NetworkPolicy(), PUBLIC_LOOPBACK], ids=["operator", "public"])
+async def test_a_proxy_is_handed_no_spelling_that_it_may_read_otherwise(connect, trusting, host, network):
+    async with ScriptedEndpoint() as endpoint, ForwardProxy() as proxy:
+        client = client_of(connect, endpoint, proxy, trusting, network=network, host=host)
+        assert "Write 127.0.0.1 in the URL." in failed(await client.send(), FailureKind.BLOCKED)
+    assert proxy.heads == []
+
+
 async def test_a_proxy_can_be_spoken_to_over_tls(connect, endpoint, trusting, server_tls, trusting_the_proxy):
     async with ForwardProxy(hosts={"app.invalid": "127.0.0.1"}, tls=server_tls) as proxy:
         client = client_of(connect, endpoint, proxy, trusting)
