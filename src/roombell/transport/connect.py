@@ -14,7 +14,8 @@ import asyncio
 import ipaddress
 import socket
 from collections.abc import Awaitable, Callable, Iterable
-from typing import TypeVar
+from functools import partial
+from typing import Final, TypeVar
 
 import msgspec
 
@@ -22,10 +23,15 @@ from roombell.engine.model import FailureKind
 from roombell.transport.failures import Trouble, TroubleError, connect_trouble, dns_trouble
 from roombell.transport.guard import Guard, Ruling
 from roombell.transport.target import HttpLimits
+from roombell.transport.threads import Threads
 from roombell.transport.tls import ClientTls
 from roombell.transport.url import EndpointUrl
 
 P = TypeVar("P", bound=asyncio.BaseProtocol)
+LOOKUPS_MAX: Final = 64
+"""Names that are looked up at the same time."""
+_threads: Final = Threads(LOOKUPS_MAX, "name lookup")
+"""Of our own: an event loop's pool has a handful, which as many names with dead name servers would take up."""
 
 
 class Address(msgspec.Struct, frozen=True):
@@ -54,16 +60,16 @@ Lookup = Callable[[str, int], Awaitable[Iterable[str]]]
 
 async def system_lookup(name: str, port: int) -> Iterable[str]:
     """Asks the system's resolver: the hosts file, name servers and whatever else this machine goes by."""
-    found = await asyncio.get_running_loop().getaddrinfo(name, port, type=socket.SOCK_STREAM)
-    return [str(sockaddr[0]) for *_, sockaddr in found]
+    look_up = partial(socket.getaddrinfo, name, port, type=socket.SOCK_STREAM)
+    return [str(sockaddr[0]) for *_, sockaddr in await asyncio.wrap_future(_threads.submit(look_up))]
 
 
 class Resolver:
     """Turns names into addresses, with one lookup at a time for each name.
 
-    A lookup that hangs cannot be called off: it holds a thread of the loop's pool until the system gives up. That all
-    who ask for the name share one lookup keeps an endpoint whose name server is dead from taking the whole pool, which
-    would stop every other endpoint. Answers are not kept: the system's resolver knows for how long they hold.
+    A lookup that hangs cannot be called off: it holds a thread until the system gives up. That all who ask for the name
+    share one lookup keeps an endpoint whose name server is dead from taking more than one, and there are
+    ``LOOKUPS_MAX``. Answers are not kept: the system's resolver knows for how long they hold.
     """
 
     def __init__(self, addresses_max: int, lookup: Lookup = system_lookup) -> None:

@@ -9,32 +9,38 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
+from functools import partial
 from queue import SimpleQueue
+from typing import TypeVar
 
-_Work = tuple[Future[object], Callable[[], object]]
+T = TypeVar("T")
 
 
 class Threads:
-    """Runs callables in up to ``threads_max`` threads, started as they are needed; what is beyond waits its turn."""
+    """Runs callables in up to ``threads_max`` threads, started as they are needed; what is beyond waits its turn.
 
-    def __init__(self, threads_max: int) -> None:
+    :param purpose: what the threads are called, in tools that show threads.
+    """
+
+    def __init__(self, threads_max: int, purpose: str = "handler") -> None:
         self._threads_max = threads_max
-        self._queue: SimpleQueue[_Work | None] = SimpleQueue()
+        self._purpose = purpose
+        self._queue: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._lock = threading.Lock()
         self._started = self._wanted = 0
 
-    def submit(self, call: Callable[[], object]) -> Future[object]:
+    def submit(self, call: Callable[[], T]) -> Future[T]:
         """What ``call`` returns or raises. Cancelling the future takes it back if it has not begun."""
-        future: Future[object] = Future()
+        future: Future[T] = Future()
         with self._lock:
             self._wanted += 1
             if self._wanted > self._started < self._threads_max:
                 self._start_one()
-        self._queue.put((future, call))
+        self._queue.put(partial(_run, future, call))
         return future
 
     def _start_one(self) -> None:
-        thread = threading.Thread(target=self._work, name=f"roombell handler {self._started + 1}", daemon=True)
+        thread = threading.Thread(target=self._work, name=f"roombell {self._purpose} {self._started + 1}", daemon=True)
         try:
             thread.start()
         except RuntimeError:  # the machine has no more of them now
@@ -53,15 +59,15 @@ class Threads:
 
     def _work(self) -> None:
         while (work := self._queue.get()) is not None:
-            future, call = work
-            if future.set_running_or_notify_cancel():
-                _run(future, call)
+            work()
             with self._lock:
                 self._wanted -= 1
-            del future, work, call  # an idle thread keeps nothing alive
+            del work  # an idle thread keeps nothing alive
 
 
-def _run(future: Future[object], call: Callable[[], object]) -> None:
+def _run(future: Future[T], call: Callable[[], T]) -> None:
+    if not future.set_running_or_notify_cancel():
+        return
     try:
         result = call()
     except Exception as error:  # noqa: BLE001 - it belongs to whoever asked

@@ -4,10 +4,11 @@ import asyncio
 import errno
 import os
 import socket
+import threading
 
 import pytest
 
-from roombell.engine.model import Failed, FailureKind
+from roombell.engine.model import Answered, Failed, FailureKind
 from roombell.testing import behaviours as play
 from roombell.testing.endpoint import ScriptedEndpoint
 from roombell.transport import HttpLimits
@@ -52,20 +53,40 @@ async def test_a_name_without_addresses_is_a_dns_failure(connect, monkeypatch):
     assert "has no address" in detail
 
 
-async def test_a_lookup_that_hangs_is_a_timeout_while_connecting_and_is_shared(connect, monkeypatch):
-    hanging = asyncio.Event()
+@pytest.fixture
+def name_servers_are_dead(monkeypatch):
+    """For the names under ``dead.invalid``; the others lead here. Yields what was looked up."""
+    alive = threading.Event()
     lookups = []
 
-    async def getaddrinfo(host, *_, **__):
+    def getaddrinfo(host, *_, **__):
         lookups.append(host)
-        await hanging.wait()
+        if host.endswith("dead.invalid"):
+            alive.wait()
+        return found("127.0.0.1")
 
     patch_lookups(monkeypatch, getaddrinfo)
-    client = connect("http://slow.invalid/", timeout_ms=SHORT_MS)
+    yield lookups
+    alive.set()
+
+
+async def test_a_lookup_that_hangs_is_a_timeout_while_connecting_and_is_shared(connect, name_servers_are_dead):
+    client = connect("http://dead.invalid/", timeout_ms=SHORT_MS)
     outcomes = await asyncio.gather(*(client.send() for _ in range(5)))
     details = [failed(outcome, FailureKind.TIMEOUT_CONNECT) for outcome in outcomes]
-    assert all("still resolving slow.invalid" in detail for detail in details)
-    assert lookups == ["slow.invalid"]
+    assert all("still resolving dead.invalid" in detail for detail in details)
+    assert name_servers_are_dead == ["dead.invalid"]
+
+
+async def test_lookups_that_hang_hold_up_no_other_endpoint(connect, name_servers_are_dead):
+    clients = [connect(f"http://{number}.dead.invalid:1/") for number in range(40)]
+    hanging = [asyncio.create_task(client.send()) for client in clients]
+    while len(name_servers_are_dead) < len(hanging):
+        await asyncio.sleep(0)
+    async with ScriptedEndpoint() as endpoint:
+        outcome = await connect(f"http://well.invalid:{endpoint.port}/").send()
+    assert isinstance(outcome, Answered)
+    assert not any(task.done() for task in hanging)
 
 
 async def test_addresses_are_tried_in_order_until_one_answers(connect, monkeypatch):
@@ -283,29 +304,29 @@ class full_backlog:  # noqa: N801 - reads as a statement
 
 
 def patch_lookups(monkeypatch, getaddrinfo) -> None:
-    class Loop:
+    class Socket:
         def __getattr__(self, name):
-            return getaddrinfo if name == "getaddrinfo" else getattr(asyncio.get_event_loop(), name)
+            return getaddrinfo if name == "getaddrinfo" else getattr(socket, name)
 
-    class Asyncio:
-        def __getattr__(self, name):
-            return Loop if name == "get_running_loop" else getattr(asyncio, name)
-
-    monkeypatch.setattr("roombell.transport.connect.asyncio", Asyncio())
+    monkeypatch.setattr("roombell.transport.connect.socket", Socket())
 
 
 def fail_lookups(monkeypatch, error: OSError) -> None:
-    async def getaddrinfo(*_, **__):
+    def getaddrinfo(*_, **__):
         raise error
 
     patch_lookups(monkeypatch, getaddrinfo)
 
 
 def answer_lookups(monkeypatch, *ips: str) -> None:
-    async def getaddrinfo(host, port, **_):
-        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (ip, port)) for ip in ips for _ in range(2)]
+    def getaddrinfo(host, port, **_):
+        return found(*ips)
 
     patch_lookups(monkeypatch, getaddrinfo)
+
+
+def found(*ips: str):
+    return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (ip, 0)) for ip in ips for _ in range(2)]
 
 
 def redirected_dial(ports: dict[str, int]):
