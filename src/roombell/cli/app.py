@@ -15,7 +15,7 @@ from roombell.cli.exits import MEANINGS, ExitCode, exit_code_of
 from roombell.cli.listen import listen
 from roombell.cli.manage import COMMANDS
 from roombell.cli.migrate import migrate
-from roombell.cli.output import Output
+from roombell.cli.output import Output, OutputLost, writing
 from roombell.cli.rooms import rooms
 from roombell.cli.serve import serve
 from roombell.cli.trigger import trigger
@@ -47,10 +47,8 @@ def run(arguments: Sequence[str]) -> int:
         _never_fail_on_encoding(stream)
     try:
         code = cli.main(args=list(arguments), prog_name="roombell", standalone_mode=False)
-        sys.stdout.flush()
-    except click.exceptions.NoArgsIsHelpError as error:
-        error.show()
-        return ExitCode.USAGE
+        with writing():
+            sys.stdout.flush()
     except click.ClickException as error:
         error.show()
         return ExitCode.USAGE
@@ -59,10 +57,13 @@ def run(arguments: Sequence[str]) -> int:
         return exit_code_of(error)
     except (click.Abort, KeyboardInterrupt):
         return ExitCode.INTERRUPTED
-    except BrokenPipeError:
+    except OutputLost as error:
         # Python would fail once more when it flushes stdout on its way out.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return ExitCode.BROKEN_PIPE
+        if not error.reason:
+            return ExitCode.BROKEN_PIPE
+        Output().error(("Error: ", "bold red"), f"The output cannot be written: {error.reason}.")
+        return ExitCode.FAILED
     return code if isinstance(code, int) else ExitCode.OK
 
 

@@ -41,7 +41,7 @@ class _ReadyCheck(msgspec.Struct):
 
 def bad_config(error: ConfigError) -> Finding:
     """The configuration cannot be used, so nothing else can be looked at."""
-    return problem("config", str(error), "Mend this line. docs/reference/configuration.md lists every setting.")
+    return problem("config", str(error), "Mend what it names. docs/reference/configuration.md lists every setting.")
 
 
 def check_config(settings: Settings) -> Iterator[Finding]:

@@ -34,6 +34,14 @@ TIMEOUT_S: Final = 60.0
 _BY: Final = "the command line"
 _OK: Final = 200
 _BAD_REQUEST: Final = 400
+_UNAUTHORIZED: Final = 401
+_CONFIGURING: Final = (
+    "ROOMBELL_CONFIG", "LIVEKIT_CONFIG", "LIVEKIT_KEYS", "LIVEKIT_KEY_FILE", "LIVEKIT_API_KEY", "LIVEKIT_API_SECRET"
+)  # fmt: skip
+"""Variables without any of which there is no key, so that ``serve`` starts with ``--dev`` alone."""
+_UNCONFIGURED: Final = (
+    "Nothing is configured here, so this is what serve --dev has: --config names another service's file."
+)
 
 T = TypeVar("T")
 
@@ -119,10 +127,14 @@ class StoreDesk:
 
 
 class ServiceDesk:
-    """At the service that runs at ``url``."""
+    """At the service that runs at ``url``.
 
-    def __init__(self, url: str, keys: Keys) -> None:
+    :param hint: what else to say where it refuses the key.
+    """
+
+    def __init__(self, url: str, keys: Keys, hint: str = "") -> None:
         self._url, self._keys, self._api_key = url.rstrip("/"), KeyRing(keys), next(iter(keys))
+        self._hint = hint
 
     async def endpoints(self) -> Sequence[EndpointLine]:
         return self._asked("GET", "endpoints", _Endpoints).endpoints
@@ -161,7 +173,7 @@ class ServiceDesk:
         if isinstance(reply, Trouble):
             raise NetworkTrouble(f"The service cannot be asked: {reply.detail}")
         if reply.status != _OK:
-            raise _refused(self._url, reply)
+            raise _refused(self._url, reply, self._hint)
         try:
             return msgspec.json.decode(reply.body, type=kind)
         except (msgspec.MsgspecError, UnicodeDecodeError):
@@ -173,9 +185,8 @@ def desk_settings(config: Path | None, environ: Mapping[str, str] = os.environ) 
 
     :raises ConfigError: the file or the environment is wrong.
     """
-    configured = config is not None or any(environ.get(name) for name in ("ROOMBELL_CONFIG", "LIVEKIT_CONFIG"))
-    settings = load(config, environ)
-    return settings if configured or settings.keys else load(config, environ, dev=True)
+    is_configured = config is not None or any(environ.get(name) for name in _CONFIGURING)
+    return load(config, environ, dev=not is_configured)
 
 
 @asynccontextmanager
@@ -186,15 +197,17 @@ async def opened_desk(settings: Settings, keys: Keys, service: str | None) -> As
     :raises UsageError: there is no key to make a token with, or ``service`` is no URL.
     """
     url = service or f"http://{host_to_reach(settings.bind_addresses)}:{settings.port}"
-    if service is not None or (settings.port and _listens(ServiceDesk(url, keys))):
-        yield ServiceDesk(url, keys)
+    hint = f" {_UNCONFIGURED}" if settings.dev and keys == settings.keys else ""
+    at_service = ServiceDesk(url, keys, hint)
+    if service is not None or (settings.port and _listens(at_service)):
+        yield at_service
         return
     store_settings = settings.store
     if store_settings.kind is StoreKind.MEMORY:
         raise StoreError(f"The store is in memory, so only the service has it, and nothing listens at {url}.")
     is_file = store_settings.kind is StoreKind.SQLITE
     if is_file and not await asyncio.to_thread(Path(store_settings.path).exists):
-        raise StoreError(f"There is no store at {store_settings.path}, and no service listens at {url}.")
+        raise StoreError(f"There is no store at {store_settings.path}, and no service listens at {url}.{hint}")
     store = make_store(store_settings)
     try:
         await store.open()
@@ -213,11 +226,12 @@ def _listens(desk: ServiceDesk) -> bool:
     return not (isinstance(reply, Trouble) and reply.kind is FailureKind.REFUSED)
 
 
-def _refused(url: str, reply: Reply) -> Exception:
+def _refused(url: str, reply: Reply, hint: str) -> Exception:
     try:
         message = msgspec.json.decode(reply.body, type=_Refusal).message
     except (msgspec.MsgspecError, UnicodeDecodeError):
         return NetworkTrouble(f"What answers at {url} is no Roombell: it said {reply.status}.")
     if reply.status == _BAD_REQUEST:
         return UsageError(message)
-    return NetworkTrouble(f"The service at {url} refused with {reply.status}: {message}")
+    also = hint if reply.status == _UNAUTHORIZED else ""
+    return NetworkTrouble(f"The service at {url} refused with {reply.status}: {message}{also}")

@@ -20,6 +20,7 @@ from roombell.cli.options import (
     json_option,
     key_option,
     secret_option,
+    sendable,
     tool_settings,
 )
 from roombell.cli.output import Output, Part
@@ -41,7 +42,12 @@ _BODY_BYTES_MAX = 64 << 20
     "--port", metavar="PORT", type=click.IntRange(0, 65535), default=7891, show_default=True, help="0 takes a free one."
 )
 @click.option("--host", metavar="ADDRESS", default="127.0.0.1", show_default=True, help="0.0.0.0 for other machines.")
-@click.option("--forward-to", metavar="URL", help="Hand each webhook on, unchanged, and answer with its answer.")
+@click.option(
+    "--forward-to",
+    metavar="URL",
+    callback=sendable,
+    help="Hand each webhook on, unchanged, and answer with its answer.",
+)
 @config_option
 @key_option
 @secret_option
@@ -61,8 +67,6 @@ def listen(
     Notices holes in Webhook-Sequence. What is not verified is shown with the reason, and answered 401, or handed on
     all the same. Ends with Ctrl-C.
     """
-    if forward_to is not None:
-        parse_url(forward_to)
     _check_address(host)
     keys = chosen_keys(tool_settings(config), key, secret)
     screen = _Screen(Output(json=as_json), f" --config {config}" if config is not None else "")

@@ -17,7 +17,7 @@ import msgspec
 
 from roombell.cli.desk import Desk, EndpointLine, desk_settings, opened_desk
 from roombell.cli.exits import ExitCode
-from roombell.cli.options import chosen_keys, config_option, json_option, key_option, secret_option
+from roombell.cli.options import chosen_keys, config_option, json_option, key_option, secret_option, sendable
 from roombell.cli.output import Output, counted
 from roombell.cli.selecting import Asked, lane_options, page_options, run_options, selection_options
 from roombell.engine.model import EndpointState
@@ -91,6 +91,7 @@ def _command(
     service = click.Option(
         ["--service"],
         metavar="URL",
+        callback=sendable,
         help="The running service. By default the one on this machine; where none runs, the store itself.",
     )
     command = click.Command(name, callback=call, help=text, short_help=short, params=[*parameters])

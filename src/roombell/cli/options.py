@@ -10,6 +10,7 @@ import click
 from roombell.cli.exits import NetworkTrouble
 from roombell.config import Keys, Settings, load
 from roombell.errors import UsageError
+from roombell.transport.url import parse_url
 
 _WILDCARDS = ("0.0.0.0", "::")  # noqa: S104 - to be recognised, not to be bound
 
@@ -29,6 +30,29 @@ secret_option = click.option(
     help="The secret of --key. Others on this machine can see a command's arguments: better is LIVEKIT_API_SECRET.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object a line instead of text.")
+
+
+def sendable(_ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    """The URL of an option, if there is one.
+
+    :raises UsageError: it is none that can be posted to; names the option.
+    """
+    if value is not None:
+        try:
+            parse_url(value)
+        except UsageError as error:
+            raise UsageError(f"{param.opts[0]}: {error}") from None
+    return value
+
+
+def all_sendable(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
+    """The URLs of an option that may be given again.
+
+    :raises UsageError: as ``sendable``.
+    """
+    for value in values:
+        sendable(ctx, param, value)
+    return values
 
 
 def tool_settings(config: Path | None) -> Settings:

@@ -22,6 +22,30 @@ Part = str | tuple[str, str]
 """A piece of a line: text, or text with a style."""
 
 
+class OutputLost(Exception):
+    """Stdout takes no more.
+
+    :param reason: why; empty where nobody reads it any more.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+@contextmanager
+def writing() -> Iterator[None]:
+    """Raises ``OutputLost`` where writing fails. Of an ``OSError`` nobody could say whether the command's own work had
+    met it, and click makes an exit code of its own of a broken pipe.
+    """
+    try:
+        yield
+    except BrokenPipeError:
+        raise OutputLost("") from None
+    except OSError as error:
+        raise OutputLost(error.strerror or str(error)) from None
+
+
 class _Console(Console):
     def on_broken_pipe(self) -> None:
         """Leaves the end of the command to whoever runs it; rich would exit here."""
@@ -53,13 +77,15 @@ class Output:
     def line(self, *parts: Part) -> None:
         """A line for people. Nothing in JSON mode."""
         if not self.json:
-            self._out.print(_text(parts))
-            self._flush()
+            with writing():
+                self._out.print(_text(parts))
+                sys.stdout.flush()
 
     def note(self, *parts: Part) -> None:
         """A line for people that is no result: on stderr in JSON mode."""
-        (self._err if self.json else self._out).print(_text(parts))
-        self._flush()
+        with writing():
+            (self._err if self.json else self._out).print(_text(parts))
+            sys.stdout.flush()
 
     def error(self, *parts: Part) -> None:
         """A line on stderr."""
@@ -68,7 +94,8 @@ class Output:
     def record(self, record: msgspec.Struct) -> None:
         """A line for machines. Nothing outside JSON mode."""
         if self.json:
-            print(self._encode(record).decode(), flush=True)
+            with writing():
+                print(self._encode(record).decode(), flush=True)
 
     @contextmanager
     def waiting(self, what: str) -> Iterator[None]:
@@ -78,9 +105,6 @@ class Output:
             return
         with self._out.status(Text(printable(what))):
             yield
-
-    def _flush(self) -> None:
-        sys.stdout.flush()
 
 
 def counted(number: int, noun: str) -> str:

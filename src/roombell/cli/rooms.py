@@ -14,6 +14,7 @@ import msgspec
 
 from roombell.cli.exits import ExitCode
 from roombell.cli.options import (
+    all_sendable,
     cannot_listen,
     chosen_keys,
     config_option,
@@ -49,7 +50,14 @@ STOP_TIMEOUT_S: Final = 10.0
     help="Where clients and SDKs connect; 0 takes a free one.",
 )
 @click.option("--host", metavar="ADDRESS", default="127.0.0.1", show_default=True, help="0.0.0.0 for other machines.")
-@click.option("--webhook", "webhooks", metavar="URL", multiple=True, help="Where room events go. May be given again.")
+@click.option(
+    "--webhook",
+    "webhooks",
+    metavar="URL",
+    multiple=True,
+    callback=all_sendable,
+    help="Where room events go. May be given again.",
+)
 @config_option
 @key_option
 @secret_option

@@ -11,7 +11,15 @@ import click
 import msgspec
 
 from roombell.cli.exits import ExitCode
-from roombell.cli.options import chosen_keys, config_option, json_option, key_option, secret_option, tool_settings
+from roombell.cli.options import (
+    all_sendable,
+    chosen_keys,
+    config_option,
+    json_option,
+    key_option,
+    secret_option,
+    tool_settings,
+)
 from roombell.cli.output import Output, counted
 from roombell.cli.rooms_screen import Screen
 from roombell.config import Settings
@@ -32,7 +40,12 @@ CUT_SHORT_TIMEOUT_S: Final = 2.0
 @click.command(short_help="Play a scenario of what happens in rooms.")
 @click.argument("what", metavar="FILE|SCENARIO")
 @click.option(
-    "--to", "urls", metavar="URL", multiple=True, help="Where to post the events, signed. May be given again."
+    "--to",
+    "urls",
+    metavar="URL",
+    multiple=True,
+    callback=all_sendable,
+    help="Where to post the events, signed. May be given again.",
 )
 @click.option(
     "--speed",

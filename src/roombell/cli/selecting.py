@@ -100,7 +100,14 @@ def page_options() -> list[click.Parameter]:
     states = click.Choice([state.value for state in DeliveryState])
     return [
         click.Option(["--state", "states"], multiple=True, type=states, help="Only in this state; may be repeated."),
-        click.Option(["--limit"], type=click.IntRange(1, PAGE_MAX), default=100, show_default=True, help="At most."),
+        click.Option(
+            ["--limit"],
+            metavar="N",
+            type=click.IntRange(1, PAGE_MAX),
+            default=100,
+            show_default=True,
+            help="How many at most.",
+        ),
         _after(),
     ]
 

@@ -6,6 +6,8 @@ import asyncio
 import gc
 import logging
 import os
+import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -154,7 +156,16 @@ def _announce_dev(settings: Settings, url: str, rooms: DevRooms | None) -> None:
     output.line((f"{first} and delivers them to its own page.", "bold"))
     for name, value, remark in lines:
         output.line(f"  {name:<9}", (f"{value:<34}", "cyan"), (remark, "dim"))
-    output.line("Next, in another terminal: ", (f"roombell trigger call{to}", "bold"))
+    output.line("Next, in another terminal: ", (f"{this_program(sys.argv[0])} trigger call{to}", "bold"))
+
+
+def this_program(started_as: str) -> str:
+    """What starts this program in a shell: with its path where it is not on ``PATH``, as in a clone's environment."""
+    path = Path(started_as)
+    if shutil.which("roombell") is not None or path.name != "roombell":
+        return "roombell"
+    here = Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)
 
 
 def _about_rooms(url: str, rooms: DevRooms | None) -> tuple[tuple[str, str, str], ...]:

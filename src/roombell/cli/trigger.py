@@ -22,6 +22,7 @@ from roombell.cli.options import (
     json_option,
     key_option,
     secret_option,
+    sendable,
     tool_settings,
 )
 from roombell.cli.output import Output, Part, counted
@@ -73,7 +74,9 @@ class SummaryRecord(msgspec.Struct, frozen=True, tag="summary", tag_field="recor
 
 @click.command(short_help="Send signed webhooks, as LiveKit would.")
 @click.argument("what", metavar="EVENT|SCENARIO", required=False)
-@click.option("--to", "url", metavar="URL", help="Where to send. By default the service on this machine.")
+@click.option(
+    "--to", "url", metavar="URL", callback=sendable, help="Where to send. By default the service on this machine."
+)
 @config_option
 @key_option
 @secret_option

@@ -178,7 +178,8 @@ class Value(msgspec.Struct, frozen=True):
 
     def _pair(self, key_node: yaml.Node, value_node: yaml.Node) -> tuple[str, Value]:
         key = Value(self.origin, key_node, self.path).text()
-        shown = key if re.fullmatch(r"[\w.*/-]{1,80}", key, re.ASCII) else _shown(key)
+        name, colon, _secret = key.partition(":")  # "key:secret" without the space is one text
+        shown = f"{name}{colon and ':…'}" if re.fullmatch(r"[\w.*/-]{1,80}", name, re.ASCII) else _shown(name)
         value = Value(self.origin, value_node, f"{self.path}.{shown}" if self.path else shown)
         self.origin.count(value)
         return key, value

@@ -36,10 +36,12 @@ def read_keys(top: Section, environ: Mapping[str, str], default: Keys) -> Keys:
     secrets |= _from_key_file(top.get("key_file"), environ)
     secrets |= _single_pair(environ)
     if not secrets and not default:
+        source = top.value.origin.source
+        unread = "" if source else " (no configuration file was named: --config does; --dev needs none)"
         raise ConfigError(
             "no API key is given: write keys: {APIabc: secret}, name a key_file, or set LIVEKIT_KEYS, "
-            "or LIVEKIT_API_KEY and LIVEKIT_API_SECRET",
-            source=top.value.origin.source,
+            f"or LIVEKIT_API_KEY and LIVEKIT_API_SECRET{unread}",
+            source=source,
             key="keys",
         )
     return Keys(secrets) if secrets else default
@@ -107,6 +109,8 @@ def _secrets(value: Value) -> dict[str, str]:
     if not value.is_section:
         raise value.error(f"expected API keys with their secrets; {_KEYS_FORM}")
     for api_key, secret in value.pairs():
+        if not secret.is_text and ":" in api_key:
+            raise secret.error(_KEYS_FORM)
         if not secret.is_text:
             raise secret.error("expected the secret as text; a secret with special characters needs quotes")
         secrets[_key_name(text_value(api_key, value.origin.source))] = secret.text()

@@ -85,7 +85,7 @@ def test_an_error_s_kind_is_its_exit_code(error, code):
     [
         (("nonsense",), 2, "No such command"),
         (("serve", "--port", "70000"), 2, "70000"),
-        (("serve",), 3, "no API key is given"),
+        (("serve",), 3, "no configuration file was named: --config does; --dev needs none"),
         (("serve", "--config", "missing.yaml"), 3, "missing.yaml: the file cannot be read: No such file or directory"),
         (("serve", "--config", "bad.yaml"), 3, "bad.yaml:2: endpoints[0].urll: there is no such setting; did you mean"),
         (("serve", "--config", "binary.yaml"), 3, "binary.yaml:1: the file is not UTF-8"),
@@ -94,7 +94,10 @@ def test_an_error_s_kind_is_its_exit_code(error, code):
         (("trigger", "participant_join"), 2, "Did you mean participant_joined?"),
         (("trigger", "roomstarted"), 2, "Did you mean room_started?"),
         (("trigger", "xyz"), 2, "roombell trigger --list"),
-        (("trigger", "call", "--to", "app.example.com/hook"), 2, "The URL is not absolute"),
+        (("endpoints", "--key", "a"), 2, "There is no secret for API key 'a'; there is for: devkey."),
+        (("deliveries",), 4, "and no service listens at http://127.0.0.1:9. Nothing is configured here"),
+        (("endpoints", "--key", "a", "--secret", "b"), 4, "and no service listens at http://127.0.0.1:9.\n"),
+        (("trigger", "call", "--to", "app.example.com/hook"), 2, "--to: The URL is not absolute"),
         (("trigger", "call", "--secret", "s"), 2, "--secret needs --key"),
         (("trigger", "call", "--key", "other"), 2, "There is no secret for API key 'other'; there is for: devkey."),
         (("trigger", "call", "--count", "0"), 2, "0"),
@@ -102,6 +105,10 @@ def test_an_error_s_kind_is_its_exit_code(error, code):
         (("trigger", "call", "--key", "a", "--secret", "\udcff"), 2, "not valid Unicode"),
         (("listen", "--host", "nonsense"), 2, "--host is 'nonsense'; it must be an IP address"),
         (("listen", "--forward-to", "ftp://x/"), 2, "webhooks go to http or https"),
+        (("listen", "--forward-to", "x"), 2, "--forward-to: The URL is not absolute"),
+        (("rooms", "--webhook", "x"), 2, "--webhook: The URL is not absolute"),
+        (("rooms", "play", "call", "--virtual", "--to", "x"), 2, "--to: The URL is not absolute"),
+        (("endpoints", "--service", "x"), 2, "--service: The URL is not absolute"),
         (("verify",), 2, "--body FILE with --authorization VALUE, or --request FILE"),
         (("verify", "--body", "missing"), 2, "missing cannot be read: No such file or directory."),
         (("verify", "--body", "bad.yaml", "--request", "bad.yaml"), 2, "leave the other options out"),
@@ -109,7 +116,10 @@ def test_an_error_s_kind_is_its_exit_code(error, code):
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )
-async def test_what_goes_wrong_on_the_first_day_is_told_in_a_sentence(cli, clean_place, arguments, code, sentence):
+async def test_what_goes_wrong_on_the_first_day_is_told_in_a_sentence(
+    cli, clean_place, monkeypatch, arguments, code, sentence
+):
+    monkeypatch.setenv("ROOMBELL_PORT", "9")  # where nothing listens
     (clean_place / "bad.yaml").write_text("keys: {a: hush}\nendpoints: [{name: x, urll: y}]\n")
     (clean_place / "binary.yaml").write_bytes(b"\xff\xfe\x00")
     ended = await cli(*arguments)
@@ -119,17 +129,31 @@ async def test_what_goes_wrong_on_the_first_day_is_told_in_a_sentence(cli, clean
     assert "hush" not in ended.err
 
 
-async def test_a_reader_that_leaves_ends_a_command_quietly(start):
-    read_end, write_end = os.pipe()
-    os.close(read_end)
+async def ended_with_stdout(stdout: int, *arguments: str) -> tuple[int | None, str]:
+    """The exit code and what stderr was told."""
     source = str(Path(roombell.__file__).parents[1])
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "roombell.cli", "trigger", "--list",
-        env={**os.environ, "PYTHONPATH": source}, stdout=write_end, stderr=asyncio.subprocess.PIPE,
+        sys.executable, "-m", "roombell.cli", *arguments,
+        env={**os.environ, "PYTHONPATH": source}, stdout=stdout, stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
-    os.close(write_end)
+    os.close(stdout)
     _, told = await process.communicate()
-    assert (process.returncode, told) == (ExitCode.BROKEN_PIPE, b"")
+    return process.returncode, told.decode()
+
+
+@pytest.mark.parametrize("arguments", [("trigger", "--list"), ("doctor", "--dev", "--json")], ids=" ".join)
+async def test_a_reader_that_leaves_ends_a_command_quietly(arguments):
+    read_end, write_end = os.pipe()
+    os.close(read_end)
+    assert await ended_with_stdout(write_end, *arguments) == (ExitCode.BROKEN_PIPE, "")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+@pytest.mark.parametrize("arguments", [("trigger", "--list"), ("doctor", "--dev", "--json")], ids=" ".join)
+async def test_a_full_disk_under_the_output_is_told_in_a_sentence(arguments):
+    full = os.open("/dev/full", os.O_WRONLY)
+    told = "Error: The output cannot be written: No space left on device.\n"
+    assert await ended_with_stdout(full, *arguments) == (ExitCode.FAILED, told)
 
 
 async def test_ctrl_c_ends_a_command_quietly(start):

@@ -16,6 +16,7 @@ import pytest
 
 import roombell
 from roombell.cli.http_client import fetch
+from roombell.cli.serve import this_program
 from roombell.testing.behaviours import reply
 from roombell.testing.endpoint import ScriptedEndpoint
 from support.commands import SECRET, write_config
@@ -40,6 +41,20 @@ async def test_in_development_it_tells_what_to_do_next(start):
     for piece in ("/webhook", "devkey / secret", "webhook.urls", "roombell-dev.db"):
         assert piece in told
     await service.stop()
+
+
+def test_what_to_do_next_can_be_typed_where_the_program_is_not_on_the_path(clean_place, monkeypatch):
+    program = clean_place / ".venv" / "bin" / "roombell"
+    program.parent.mkdir(parents=True)
+    program.touch(mode=0o755)
+    monkeypatch.setenv("PATH", str(clean_place))
+    assert this_program(str(program)) == this_program(".venv/bin/roombell") == ".venv/bin/roombell"
+    (clean_place / "elsewhere").mkdir()
+    monkeypatch.chdir(clean_place / "elsewhere")
+    assert this_program(str(program)) == str(program)
+    assert this_program("/somewhere/roombell/cli/__main__.py") == "roombell"
+    monkeypatch.setenv("PATH", str(program.parent))
+    assert this_program(str(program)) == "roombell"
 
 
 async def test_in_development_a_secret_of_one_s_own_is_not_shown(start, clean_place):

@@ -64,6 +64,7 @@ def endpoint(more: str) -> str:
         (endpoint("headers: {X-A: }"), "c.yaml:5: endpoints[0].headers.X-A: expected text, found nothing"),
         (endpoint("headers: {Content-Type: x}"), "c.yaml:5: endpoints[0].headers: Header 'Content-Type' is set by the protocol and cannot be overwritten: choose another name."),
         (KEYS + "endpoints:\n- {name: e, url: 'https://a.test'}\n- {name: e, url: 'https://b.test'}", "c.yaml:4: endpoints[1]: there is another endpoint named e; names are unique"),
+        ("keys: {a:hush}", 'c.yaml:1: keys.a:…: it is "key: secret", one pair a line, with the space'),
         ("keys: [a]", 'c.yaml:1: keys: expected API keys with their secrets; it is "key: secret", one pair a line, with the space'),
         ("keys: {a: [b]}", "c.yaml:1: keys.a: expected the secret as text; a secret with special characters needs quotes"),
         ("keys: {a: }", "c.yaml:1: keys.a: expected the secret as text; a secret with special characters needs quotes"),
