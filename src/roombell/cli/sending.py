@@ -151,5 +151,5 @@ def _answer(outcome: Outcome) -> Answer:
 
 def _short(text: str) -> str:
     """A line of it, without our token, which a debugging endpoint may repeat."""
-    line = _TOKEN.sub("(a token)", " ".join(text.split()))
+    line = _TOKEN.sub("[hidden]", " ".join(text.split()))
     return line if len(line) <= _SAID_CHARS_MAX else line[: _SAID_CHARS_MAX - 1] + "…"

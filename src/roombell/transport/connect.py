@@ -30,8 +30,6 @@ from roombell.transport.url import EndpointUrl
 P = TypeVar("P", bound=asyncio.BaseProtocol)
 LOOKUPS_MAX: Final = 64
 """Names that are looked up at the same time."""
-_threads: Final = Threads(LOOKUPS_MAX, "name lookup")
-"""Of our own: an event loop's pool has a handful, which as many names with dead name servers would take up."""
 
 
 class Address(msgspec.Struct, frozen=True):
@@ -58,23 +56,21 @@ Lookup = Callable[[str, int], Awaitable[Iterable[str]]]
 """The IP addresses of a name, for a port, in the order in which to try them. Raises what ``getaddrinfo`` raises."""
 
 
-async def system_lookup(name: str, port: int) -> Iterable[str]:
-    """Asks the system's resolver: the hosts file, name servers and whatever else this machine goes by."""
-    look_up = partial(socket.getaddrinfo, name, port, type=socket.SOCK_STREAM)
-    return [str(sockaddr[0]) for *_, sockaddr in await asyncio.wrap_future(_threads.submit(look_up))]
-
-
 class Resolver:
     """Turns names into addresses, with one lookup at a time for each name.
 
     A lookup that hangs cannot be called off: it holds a thread until the system gives up. That all who ask for the name
-    share one lookup keeps an endpoint whose name server is dead from taking more than one, and there are
-    ``LOOKUPS_MAX``. Answers are not kept: the system's resolver knows for how long they hold.
+    share one lookup keeps an endpoint whose name server is dead from taking more than one. The threads are the
+    resolver's own: an event loop has a handful, which as many dead name servers would take up. Answers are not kept:
+    the system's resolver knows for how long they hold.
+
+    :param lookup: asks somebody else than the system's resolver.
     """
 
-    def __init__(self, addresses_max: int, lookup: Lookup = system_lookup) -> None:
+    def __init__(self, addresses_max: int, lookup: Lookup | None = None) -> None:
         self._addresses_max = addresses_max
-        self._lookup = lookup
+        self._lookup = lookup or self._system_lookup
+        self._threads = Threads(LOOKUPS_MAX, "name lookup")
         self._lookups: dict[str, asyncio.Task[tuple[Address, ...] | Trouble]] = {}
 
     async def resolve(self, url: EndpointUrl) -> tuple[Address, ...]:
@@ -96,10 +92,16 @@ class Resolver:
 
     async def close(self) -> None:
         """Stops waiting for lookups."""
+        self._threads.close()
         lookups = tuple(self._lookups.values())
         for lookup in lookups:
             lookup.cancel()
         await asyncio.gather(*lookups, return_exceptions=True)
+
+    async def _system_lookup(self, name: str, port: int) -> Iterable[str]:
+        """The hosts file, name servers and whatever else this machine goes by."""
+        look_up = partial(socket.getaddrinfo, name, port, type=socket.SOCK_STREAM)
+        return [str(sockaddr[0]) for *_, sockaddr in await asyncio.wrap_future(self._threads.submit(look_up))]
 
     async def _look_up(self, url: EndpointUrl) -> tuple[Address, ...] | Trouble:
         try:

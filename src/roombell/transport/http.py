@@ -21,7 +21,7 @@ from roombell.engine.ports import AttemptRequest, Clock
 from roombell.errors import UsageError
 from roombell.signing import KeyRing
 from roombell.signing.standard import StandardSigner
-from roombell.transport.connect import Lookup, Resolver, system_lookup
+from roombell.transport.connect import Lookup, Resolver
 from roombell.transport.dialers import dialer_of
 from roombell.transport.headers import fixed_head, header_safe
 from roombell.transport.hiding import hidden, secrets_of
@@ -86,7 +86,7 @@ class HttpTransport:
         clock: Clock,
         user_agent: str = USER_AGENT,
         limits: HttpLimits | None = None,
-        lookup: Lookup = system_lookup,
+        lookup: Lookup | None = None,
     ) -> None:
         self._clock = clock
         self._user_agent = user_agent
