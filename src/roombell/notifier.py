@@ -164,16 +164,22 @@ class Notifier(ByHand):
     async def stop(self, *, grace_s: float | None = None) -> None:
         """Takes no more events, lets attempts under way end within ``grace_s``, and closes the store.
 
-        ``async with`` does it. Nothing is lost: what was not delivered is in the store. Calling it again is fine.
+        ``async with`` does it. Nothing is lost: what was not delivered is in the store. Calling it again is fine. Where
+        the caller is cancelled, it waits for nothing more, and the store is closed all the same.
         """
         loops, self._loops = self._loops, ()
-        for loop in loops:
-            await loop.stop()
         engine, self._engine, self._operator = self._engine, None, None
         if engine is None or self._store is None or self._transport is None:
             return
         try:
+            for loop in loops:
+                await loop.stop()
             await engine.stop(self._settings.stop_timeout_ms / 1000 if grace_s is None else grace_s)
+        except asyncio.CancelledError:
+            for loop in loops:
+                await loop.abandon()
+            await engine.stop(0.0)
+            raise
         finally:
             await self._transport.close()
             self._clock.follow(None)

@@ -156,6 +156,26 @@ async def test_a_store_that_is_open_elsewhere_is_refused(store):
             await second.start()
 
 
+@pytest.mark.parametrize("steps", [1, 20, 200])
+async def test_a_stop_that_is_cancelled_leaves_nothing_running(store, steps):
+    release = asyncio.Event()
+    async with ScriptedEndpoint(hold(release)) as endpoint:
+        one = notifier(store, endpoint.url)
+        await one.start()
+        await one.notify(sample("room_started"))
+        await endpoint.wait_for(1)
+        stopping = asyncio.create_task(one.stop(grace_s=60))
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        stopping.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await stopping
+        assert [task for task in asyncio.all_tasks() if task.get_name().startswith("roombell ")] == []
+        release.set()
+        async with notifier(store, endpoint.url):
+            await endpoint.wait_for(2)
+
+
 async def test_a_notifier_that_does_not_run_says_so(store):
     one = notifier(store)
     with pytest.raises(Stopped):

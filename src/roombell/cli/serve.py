@@ -13,6 +13,7 @@ from pathlib import Path
 
 import click
 import msgspec
+from click.core import ParameterSource
 
 from roombell.cli.options import config_option
 from roombell.cli.output import Output, counted
@@ -71,6 +72,7 @@ def serve(
     SIGTERM and Ctrl-C stop it gracefully, a second one at once. SIGHUP reads keys and endpoints anew.
     """
     role = _role(ingest_only=ingest_only, deliver_only=deliver_only)
+    _check_rooms(dev=dev, no_rooms=no_rooms)
 
     def read() -> Settings:
         settings = msgspec.structs.replace(load(config, os.environ, dev=dev), role=role)
@@ -85,6 +87,13 @@ def serve(
         return _run(settings, read, logs, rooms_port if dev and not no_rooms else None)
     finally:
         logs.close()
+
+
+def _check_rooms(*, dev: bool, no_rooms: bool) -> None:
+    is_port_given = click.get_current_context().get_parameter_source("rooms_port") is ParameterSource.COMMANDLINE
+    if not dev and (is_port_given or no_rooms):
+        option = "--rooms-port" if is_port_given else "--no-rooms"
+        raise UsageError(f"{option} goes with --dev: there are no rooms without. `roombell rooms` runs them alone.")
 
 
 def _role(*, ingest_only: bool, deliver_only: bool) -> Role:

@@ -65,6 +65,8 @@ class Value(msgspec.Struct, frozen=True):
     origin: Origin
     node: yaml.Node
     path: str
+    key_line: int = 0
+    """Where its name stands, for settings in a section."""
 
     def __repr__(self) -> str:
         return f"<Value {self.path}>"
@@ -88,6 +90,10 @@ class Value(msgspec.Struct, frozen=True):
         """An error at this place."""
         line = self.node.start_mark.line + 1
         return ConfigError(message, source=self.origin.source, line=line, key=self.path)
+
+    def misnamed(self, message: str) -> ConfigError:
+        """An error about the setting's name, which may stand above the value."""
+        return ConfigError(message, source=self.origin.source, line=self.key_line, key=self.path)
 
     def text(self) -> str:
         """Any scalar, as it is written in the file; not empty."""
@@ -170,7 +176,7 @@ class Value(msgspec.Struct, frozen=True):
                 continue
             key, value = self._pair(key_node, value_node)
             if key in seen:
-                raise value.error("given twice; keep one of them")
+                raise value.misnamed("given twice; keep one of them")
             seen.add(key)
             yield key, value
         for other in merged:
@@ -180,7 +186,8 @@ class Value(msgspec.Struct, frozen=True):
         key = Value(self.origin, key_node, self.path).text()
         name, colon, _secret = key.partition(":")  # "key:secret" without the space is one text
         shown = f"{name}{colon and ':…'}" if re.fullmatch(r"[\w.*/-]{1,80}", name, re.ASCII) else _shown(name)
-        value = Value(self.origin, value_node, f"{self.path}.{shown}" if self.path else shown)
+        line = key_node.start_mark.line + 1
+        value = Value(self.origin, value_node, f"{self.path}.{shown}" if self.path else shown, line)
         self.origin.count(value)
         return key, value
 
@@ -194,7 +201,7 @@ class Value(msgspec.Struct, frozen=True):
                     seen.add(key)
                     yield (
                         key,
-                        Value(self.origin, value.node, value.path.replace(section.path, self.path, 1).lstrip(".")),
+                        msgspec.structs.replace(value, path=value.path.replace(section.path, self.path, 1).lstrip(".")),
                     )
 
     def _quantity(
@@ -245,7 +252,7 @@ class Section:
             if name not in known:
                 near = nearest(name, known)
                 mend = f"did you mean {near}?" if near else f"there are {', '.join(sorted(known))}"
-                raise value.error(f"there is no such setting; {mend}")
+                raise value.misnamed(f"there is no such setting; {mend}")
 
 
 def nearest(name: str, known: Collection[str]) -> str:

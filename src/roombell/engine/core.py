@@ -160,7 +160,7 @@ class Engine:
         """Takes no more events, gives attempts under way ``grace_s`` to end, gives all leases back, and ends.
 
         What was accepted and not delivered is in the store. A store that does not answer is waited for
-        ``STORE_GRACE_S`` longer; then the leases end by themselves.
+        ``STORE_GRACE_S`` longer; then the leases end by themselves. The same where the caller is cancelled.
         """
         if not self._running:
             return
@@ -172,8 +172,14 @@ class Engine:
                     await loop.stop()
         except TimeoutError:
             _log.error("The store does not answer. Stopping without it; what was accepted is on disk.")
-            for loop in reversed(self._loops):
-                await loop.abandon()
+            await self._abandon()
+        except asyncio.CancelledError:
+            await self._abandon()
+            raise
+
+    async def _abandon(self) -> None:
+        for loop in reversed(self._loops):
+            await loop.abandon()
 
     def submit(
         self,

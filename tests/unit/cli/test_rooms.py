@@ -10,6 +10,7 @@ import pytest
 from livekit import api
 from livekit.protocol import egress, models
 
+from roombell.cli.exits import ExitCode
 from roombell.cli.rooms_play import _Pace
 from roombell.receiver import Receiver
 from roombell.rooms.play.shipped import shipped_names, shipped_text
@@ -190,3 +191,10 @@ async def test_the_end_of_the_rooms_is_shown_by_serve_dev_before_it_stops(start,
     await service.until("room_started")
     assert await service.stop(signal.SIGINT) == 130
     assert any("room_finished" in line for line in service.lines), service.lines
+
+
+@pytest.mark.parametrize("options", [("--rooms-port", "7880"), ("--no-rooms",)])
+async def test_options_about_rooms_are_refused_where_there_are_none(cli, options):
+    ended = await cli("serve", *options)
+    assert ended.code == ExitCode.USAGE
+    assert f"{options[0]} goes with --dev" in ended.err

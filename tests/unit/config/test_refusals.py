@@ -24,6 +24,7 @@ def endpoint(more: str) -> str:
     ("text", "message"),
     [
         (KEYS + "prot: 1", "c.yaml:2: prot: there is no such setting; did you mean port?"),
+        (KEYS + "webhok:\n  urls: [x]", "c.yaml:2: webhok: there is no such setting; did you mean webhook?"),
         (KEYS + "port: http", "c.yaml:2: port: expected a whole number, found 'http'"),
         (KEYS + "port: 70000", "c.yaml:2: port: must be from 0 to 65535, found '70000'"),
         (KEYS + "port: -1", "c.yaml:2: port: must be from 0 to 65535, found '-1'"),
