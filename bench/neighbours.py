@@ -34,8 +34,6 @@ from bench.throughput import BUILD, Load, accepted_ids, bench_folder, loader_fau
 
 CONNECTIONS = 128
 OTHERS_AT_START = 200
-OTHERS_PER_S = 5.0
-"""Events of which every other endpoint is owed one."""
 RATIO_MAX = 1.1
 WARM_UP_S = 2.0
 _HEALTHY = "healthy"
@@ -83,8 +81,11 @@ class Record(NamedTuple):
     others_attempts: int
 
 
-def trial(load: Load, requests: Requests, others: Company) -> Trial:
-    """One run on a fresh store."""
+def trial(load: Load, requests: Requests, others: Company, others_per_s: float) -> Trial:
+    """One run on a fresh store.
+
+    :param others_per_s: events of which every other endpoint is owed one.
+    """
     with bench_folder() as folder:
         (folder / "requests").symlink_to(requests.path)
         with (
@@ -92,7 +93,7 @@ def trial(load: Load, requests: Requests, others: Company) -> Trial:
             Roombell(
                 folder, far_end.url, settings={"endpoints": _endpoints(far_end.url, others), "stop_timeout": "1s"}
             ) as service,
-            Feeder(service.port, "other", per_s=OTHERS_PER_S, at_start=OTHERS_AT_START)
+            Feeder(service.port, "other", per_s=others_per_s, at_start=OTHERS_AT_START)
             if others.settings
             else nullcontext(),
         ):
@@ -169,7 +170,7 @@ class Comparison(NamedTuple):
         return statistics.median(getattr(bad, field) / getattr(other, field) for other, bad in pairs)
 
 
-def compare(load: Load, companies: tuple[Company, Company, Company], repeats: int) -> Comparison:
+def compare(load: Load, companies: tuple[Company, Company, Company], others_per_s: float, repeats: int) -> Comparison:
     compared = Comparison([], [], [])
     with tempfile.TemporaryDirectory(dir=BUILD) as folder:
         path = Path(folder, "requests").resolve()
@@ -177,7 +178,7 @@ def compare(load: Load, companies: tuple[Company, Company, Company], repeats: in
         for number in range(repeats):
             turns = list(zip(compared, companies, strict=True))
             for made, company in turns if number % 2 == 0 else reversed(turns):
-                made.append(trial(load, requests, company))
+                made.append(trial(load, requests, company, others_per_s))
     return compared
 
 
@@ -201,6 +202,7 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=8.0, help="load for each run, beyond the warm-up (default 8)")
     parser.add_argument("--repeats", type=int, default=4, help="runs of each kind for each load (default 4)")
     parser.add_argument("--rate", type=float, default=1000.0, help="events/s of the steady load (default 1000)")
+    parser.add_argument("--others-rate", type=float, default=5.0, help="events/s for all the others (default 5)")
     parser.add_argument("--out", type=Path, default=BUILD / "bench-bad-neighbours.json")
     return parser.parse_args(arguments)
 
@@ -222,9 +224,9 @@ def main(arguments: Sequence[str]) -> int:
     with _companies() as companies:
         bad = companies[-1].settings
         print(f"bad endpoints {len(bad)}: {', '.join(bad)}")
-        steady = compare(Load(seconds, CONNECTIONS, options.rate), companies, options.repeats)
+        steady = compare(Load(seconds, CONNECTIONS, options.rate), companies, options.others_rate, options.repeats)
         ratios = {"steady": report(f"steady load of {options.rate:g} events/s", steady)}
-        full = compare(Load(seconds, CONNECTIONS), companies, options.repeats)
+        full = compare(Load(seconds, CONNECTIONS), companies, options.others_rate, options.repeats)
         ratios["full"] = report("full load", full)
     faults = [fault for compared in (steady, full) for some in compared for one in some for fault in one.faults]
     print()
