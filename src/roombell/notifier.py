@@ -165,7 +165,7 @@ class Notifier(ByHand):
         """Takes no more events, lets attempts under way end within ``grace_s``, and closes the store.
 
         ``async with`` does it. Nothing is lost: what was not delivered is in the store. Calling it again is fine. Where
-        the caller is cancelled, it waits for nothing more, and the store is closed all the same.
+        the caller is cancelled, attempts are cut, and the store is closed all the same.
         """
         loops, self._loops = self._loops, ()
         engine, self._engine, self._operator = self._engine, None, None

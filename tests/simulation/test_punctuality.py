@@ -6,11 +6,12 @@ import asyncio
 
 import pytest
 
+from roombell.engine.lanes import HeldLimits
 from roombell.engine.model import Answered
 from roombell.engine.retry import RetryPolicy
 from roombell.stores.memory import MemoryDisk, MemoryStore
 from roombell.testing.virtual_time import run
-from simulation.world import Endpoint, World
+from simulation.world import Endpoint, World, ok
 
 ROOMS = 5
 QUICK = RetryPolicy(attempts=1000, base_delay_ms=20, max_delay_ms=20)
@@ -56,5 +57,28 @@ def test_a_lane_whose_result_got_lost_with_the_stores_answer_does_not_wait_for_i
         await world.stop()
         world.check_all_delivered()
         world.check_order()
+
+    run(main())
+
+
+def test_memory_that_an_endpoint_frees_is_at_once_another_one_s():
+    async def main():
+        disk = MemoryDisk()
+        taker = Endpoint("taker", lambda *_: (300.0, Answered(200, 1)), concurrency=1)
+        waiter = Endpoint("waiter", ok())
+        world = World(1, [taker, waiter], lambda: MemoryStore(disk), held=HeldLimits(deliveries_max=50))
+        await world.start()
+        ids = {endpoint.name: endpoint_id for endpoint_id, endpoint in world.by_id.items()}
+        for number in range(70):
+            await world.engine.submit(f"EV_{number}", "x", f"room-{number}", "", b"{}", to=(ids["taker"],))
+        await world.engine.submit("EV_waits", "x", "room", "", b"{}", to=(ids["waiter"],))
+        await asyncio.sleep(1)
+        assert waiter.arrivals == []
+        world.engine.pause(ids["taker"])
+        paused_at_ms = world.clock.now_ms()
+        while not waiter.arrivals:
+            await asyncio.sleep(0.01)
+        assert waiter.arrivals[0].at_ms - paused_at_ms < IN_TIME_MS
+        await world.engine.stop(0)
 
     run(main())

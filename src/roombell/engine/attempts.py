@@ -71,12 +71,14 @@ class Attempts:
     async def stop(self, grace_s: float) -> None:
         """Begins no more, waits up to ``grace_s`` for those under way, and cancels the rest."""
         self._stopped = True
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=grace_s)
-        tasks = tuple(self._tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        try:
+            if self._tasks:
+                await asyncio.wait(self._tasks, timeout=grace_s)
+        finally:
+            tasks = tuple(self._tasks)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     def take(self, write: Settle) -> Unsettled | None:
         """What ``write`` was about, which is from now on no longer waited for; None if it was given up on."""

@@ -178,8 +178,8 @@ class Engine:
             raise
 
     async def _abandon(self) -> None:
-        for loop in reversed(self._loops):
-            await loop.abandon()
+        """Goes on where the caller is cancelled once more."""
+        await asyncio.shield(asyncio.gather(*[loop.abandon() for loop in reversed(self._loops)]))
 
     def submit(
         self,

@@ -161,9 +161,10 @@ class Leases:
 
     def end(self, lane: Lane) -> None:
         """Holds a lane no longer whose lease has ended, and which nothing is due in."""
+        was_full = self._held.full
         self._held.drop(lane)
-        if self.worth_asking(lane.turn, self._clock.now_ms()):
-            self._wake()  # there is room for another
+        if was_full or self.worth_asking(lane.turn, self._clock.now_ms()):
+            self._wake()  # there is room: of the endpoint's own, or for any
 
     def due_at(self, turn: EndpointTurn, due_at_ms: int) -> None:
         """Remembers when one of the endpoint's lanes in the store is due."""

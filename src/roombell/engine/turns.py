@@ -13,7 +13,7 @@ from roombell.engine.router import EndpointPolicy
 LANES_PER_SLOT: Final = 8
 """Lanes an endpoint may hold for each attempt it may have in flight."""
 LANES_MIN: Final = 64
-BEHIND_S: Final = 4
+BEHIND_S: Final = 10
 """What an endpoint could take within this time and has not got makes Roombell late; what is beyond it, the endpoint."""
 
 
@@ -153,11 +153,14 @@ class EndpointTurn:
 
     @property
     def behind(self) -> int:
-        """Deliveries that are due and not under way, as far as the endpoint could take them in ``BEHIND_S`` seconds."""
+        """Deliveries that are due and not under way, as far as the endpoint could take them in ``BEHIND_S`` seconds.
+
+        Its ``concurrency`` counts, not its limit: a busy process makes every answer look slow, and cuts that.
+        """
         usual_ms = self.health.usual_ms
         if not self.may_send or not usual_ms:
             return 0
-        takes = self.slots * BEHIND_S * 1000 / usual_ms
+        takes = self.concurrency * BEHIND_S * 1000 / usual_ms
         rate = self._rate_per_s
         bound = takes if rate is None else min(takes, rate * BEHIND_S)
         return min(max(0, self.held - self.in_flight) + self.starved, int(bound))

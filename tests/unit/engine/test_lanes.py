@@ -4,7 +4,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from roombell.engine.health import Health
+from roombell.engine.answers import Evidence
+from roombell.engine.health import Attempt, Health, after
 from roombell.engine.lanes import HEADS_MAX, HeldLanes, HeldLimits
 from roombell.engine.model import Delivery, EndpointId, Generation, LaneId, Sequence
 from roombell.engine.router import EndpointPolicy
@@ -58,9 +59,18 @@ def with_backlog(lanes, number, usual_ms, **policy):
 def test_what_a_slow_endpoint_cannot_take_does_not_make_us_late():
     lanes = held()
     assert with_backlog(lanes, 1, usual_ms=1.0).behind == 1000
-    assert with_backlog(lanes, 2, usual_ms=2_000.0).behind == 4
-    assert with_backlog(lanes, 3, usual_ms=1.0, rate_limit_per_s=5.0).behind == 20
+    assert with_backlog(lanes, 2, usual_ms=2_000.0).behind == 10
+    assert with_backlog(lanes, 3, usual_ms=1.0, rate_limit_per_s=5.0).behind == 50
     assert with_backlog(lanes, 4, usual_ms=0.0).behind == 0, "it has never answered"
+
+
+def test_a_busy_process_that_makes_answers_look_slow_is_still_late():
+    one = with_backlog(held(), 1, usual_ms=1.0)
+    for n in range(50):
+        slow = Attempt(Evidence.UP, LaneId(1), latency_ms=90, in_flight=2, probe=False)
+        one.health = after(one.health, slow, limit_max=2, now_ms=n * 1000, draw=0.0)
+    assert one.health.limit == 1.0
+    assert one.behind == 1000
 
 
 def test_what_is_under_way_or_settled_is_not_behind():
