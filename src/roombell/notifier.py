@@ -15,7 +15,7 @@ from roombell.engine.announcer import Announcer, Watch
 from roombell.engine.by_hand import ByHand
 from roombell.engine.core import Engine, Submitted
 from roombell.engine.hooks import Hook, Hooks, Record
-from roombell.engine.lifecycle import BackgroundLoop
+from roombell.engine.lifecycle import BackgroundLoop, abandon_all
 from roombell.engine.model import EndpointId, EndpointStatus
 from roombell.engine.operator import Operator
 from roombell.engine.ports import Store
@@ -176,8 +176,7 @@ class Notifier(ByHand):
                 await loop.stop()
             await engine.stop(self._settings.stop_timeout_ms / 1000 if grace_s is None else grace_s)
         except asyncio.CancelledError:
-            for loop in loops:
-                await loop.abandon()
+            await abandon_all(loops)
             await engine.stop(0.0)
             raise
         finally:

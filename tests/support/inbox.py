@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 
 from roombell import RetryPolicy, parse
@@ -23,6 +24,20 @@ def changed(event_type, *, id, **fields):  # noqa: A002 - the name it has in the
     info = body["egressInfo"] | fields
     body["egressInfo"] = {name: value for name, value in info.items() if value is not None}
     return parse(json.dumps(body).encode())
+
+
+class Holding:
+    """A handler of everything whose calls do not end while ``hold`` is set; those that did are in ``done``."""
+
+    def __init__(self, receiver):
+        self.begun, self.done, self.hold = asyncio.Event(), [], True
+
+        @receiver.on("*")
+        async def handler(one):
+            self.begun.set()
+            if self.hold:
+                await asyncio.Event().wait()
+            self.done.append(one.id)
 
 
 async def take(receiver, *events):

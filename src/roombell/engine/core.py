@@ -20,7 +20,7 @@ from roombell.engine.dispatcher import Dispatcher
 from roombell.engine.fleet import FleetWatch
 from roombell.engine.hooks import EventRefused, Hooks
 from roombell.engine.lanes import HeldLimits
-from roombell.engine.lifecycle import BackgroundLoop
+from roombell.engine.lifecycle import BackgroundLoop, abandon_all
 from roombell.engine.model import Accept, Accepted, EndpointId, EndpointState
 from roombell.engine.ports import Clock, Fleet, Store, Transport
 from roombell.engine.pruner import Pruner
@@ -172,14 +172,10 @@ class Engine:
                     await loop.stop()
         except TimeoutError:
             _log.error("The store does not answer. Stopping without it; what was accepted is on disk.")
-            await self._abandon()
+            await abandon_all(reversed(self._loops))
         except asyncio.CancelledError:
-            await self._abandon()
+            await abandon_all(reversed(self._loops))
             raise
-
-    async def _abandon(self) -> None:
-        """Goes on where the caller is cancelled once more."""
-        await asyncio.shield(asyncio.gather(*[loop.abandon() for loop in reversed(self._loops)]))
 
     def submit(
         self,

@@ -160,7 +160,7 @@ class Leases:
         self.end(lane)
 
     def end(self, lane: Lane) -> None:
-        """Holds a lane no longer whose lease has ended, and which nothing is due in."""
+        """Holds a lane no longer whose lease has ended."""
         was_full = self._held.full
         self._held.drop(lane)
         if was_full or self.worth_asking(lane.turn, self._clock.now_ms()):

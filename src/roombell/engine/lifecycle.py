@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from typing import Final
 
 from roombell.errors import ServiceError
@@ -101,3 +102,8 @@ class BackgroundLoop(ABC):
             self._cut_short = True
         except TimeoutError:
             self._cut_short = False
+
+
+async def abandon_all(loops: Iterable[BackgroundLoop]) -> None:
+    """Ends loops in the middle of their steps; all of them, also where the caller is cancelled meanwhile."""
+    await asyncio.shield(asyncio.gather(*[loop.abandon() for loop in loops]))

@@ -11,7 +11,7 @@ from roombell import wiring
 from roombell.engine.announcer import Watch
 from roombell.engine.core import STORE_GRACE_S, Engine, EngineSettings, Submitted
 from roombell.engine.hooks import DeliveryDead, EndpointFailing, EndpointRecovered, Hooks, Record
-from roombell.engine.lifecycle import BackgroundLoop
+from roombell.engine.lifecycle import BackgroundLoop, abandon_all
 from roombell.engine.model import EndpointState, EndpointStatus
 from roombell.engine.operator import Operator
 from roombell.engine.ports import Store
@@ -83,8 +83,7 @@ class Running:
                 for loop in self._loops:
                     await loop.stop()
         except TimeoutError:
-            for loop in self._loops:
-                await loop.abandon()
+            await abandon_all(self._loops)
 
     def submit(self, event_id: str, event: WebhookEvent, handlers: Sequence[str]) -> Submitted:
         """Takes an event for the handlers with these names, and for the room state. The future ends when it is on disk.

@@ -21,7 +21,7 @@ from roombell import (
 from roombell.engine.model import DeliveryState, EndpointState
 from roombell.inbox import Collapse, GiveUp, HandlerSettings, Inbox, RetryLater
 from roombell.receiver.delivery import NO_DELIVERY
-from support.inbox import KEYS, QUICK, changed, event, take
+from support.inbox import KEYS, QUICK, Holding, changed, event, take
 
 PATIENT = HandlerSettings(retry=RetryPolicy(attempts=50, base_delay_ms=60_000, max_delay_ms=60_000))
 
@@ -240,26 +240,17 @@ async def test_a_lane_may_wait_until_a_person_decides(receiver, inbox):
 
 
 async def test_what_is_not_done_at_the_stop_is_done_after_the_next_start(receiver, store):
-    begun = asyncio.Event()
     inbox = Inbox(receiver, store=store)
-    done, hold = [], True
-
-    @receiver.on("*")
-    async def handler(one):
-        begun.set()
-        if hold:
-            await asyncio.Event().wait()
-        done.append(one.id)
-
+    handler = Holding(receiver)
     async with inbox:
         await take(receiver, *[event(id=f"EV_{n}") for n in range(3)])
-        await asyncio.wait_for(begun.wait(), 30)
+        await asyncio.wait_for(handler.begun.wait(), 30)
         await inbox.stop(grace_s=0)
-    assert done == []
-    hold = False
+    assert handler.done == []
+    handler.hold = False
     async with inbox:
         await inbox.drain(timeout_s=30)
-    assert done == ["EV_0", "EV_1", "EV_2"]
+    assert handler.done == ["EV_0", "EV_1", "EV_2"]
 
 
 async def test_a_handler_that_fails_at_everything_is_probed_and_loses_nothing(receiver, store, caplog):

@@ -13,36 +13,27 @@ from roombell.inbox import HandlerSettings, Inbox, running
 from roombell.inbox.databases import AsyncDatabase
 from roombell.inbox.databases.sqlite import Sqlite
 from roombell.receiver.delivery import NO_DELIVERY
-from support.inbox import KEYS, QUICK, event, take
+from support.inbox import KEYS, QUICK, Holding, event, take
 
 WAIT_S = 30
 
 
 @pytest.mark.parametrize("turns", [1, 2, 5, 20, 50])
 async def test_a_stop_whose_caller_is_cancelled_goes_on_and_the_next_start_waits_for_it(receiver, inbox, turns):
-    begun, done = asyncio.Event(), []
-    hold = True
-
-    @receiver.on("*")
-    async def handler(one):
-        begun.set()
-        if hold:
-            await asyncio.Event().wait()
-        done.append(one.id)
-
+    handler = Holding(receiver)
     await inbox.start()
     await take(receiver, event(id="EV_1"))
-    await asyncio.wait_for(begun.wait(), WAIT_S)
+    await asyncio.wait_for(handler.begun.wait(), WAIT_S)
     stopping = asyncio.create_task(inbox.stop(grace_s=0.2))
     for _ in range(turns):
         await asyncio.sleep(0)
     stopping.cancel()
     with pytest.raises(asyncio.CancelledError):
         await stopping
-    hold = False
+    handler.hold = False
     async with inbox:
         await inbox.drain(timeout_s=WAIT_S)
-    assert done == ["EV_1"]
+    assert handler.done == ["EV_1"]
     assert names_of_tasks() == []
 
 
